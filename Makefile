@@ -1,0 +1,54 @@
+# Everything runs from .venv, which `setup` makes and keeps in step with pyproject.toml and
+# constraints.txt.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo table test check format clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+TORCH := $(shell grep '^torch==' constraints.txt)
+ARGS ?=
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed  ## Make .venv and install the project and its tools into it
+
+# torch goes first and alone: it is the largest by far, and with the right build of it in place (CPU
+# or CUDA, as pip's own settings say) the rest does not ask for another.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/pip || { echo "1/3 creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "2/3 installing $(TORCH) (about 1 minute; longer where it comes with CUDA)"
+	@$(PIP) -c constraints.txt '$(TORCH)'
+	@echo "3/3 installing the project and everything else (about 2 minutes)"
+	@$(PIP) -c constraints.txt -e '.[dev,wmt14]'
+	@touch $@
+
+demo: setup  ## Run five rows of Table 3 on the built-in corpus and print the table (6 minutes)
+	$(BIN)/ablate sweep table3 --setting grammar --only base,A1,C1,D1,E --seeds 1
+	$(BIN)/ablate report table3 --setting grammar
+
+table: setup  ## Run all twenty rows of Table 3 on the built-in corpus, two seeds each
+	$(BIN)/ablate sweep table3 --setting grammar --seeds 2
+	$(BIN)/ablate report table3 --setting grammar
+
+test: setup  ## Run all tests; options for pytest go into ARGS, as in ARGS="-m 'not slow' -n 2"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## Format the code and repair what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Delete .venv, builds and caches; mlruns/ stays
+	rm -rf $(VENV) build dist ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,260 @@
+"""Every knob of one training run: default, unit, symbol in the paper, range.
+
+The defaults are the paper's base model on WMT14 English-German; nothing else in the project holds
+a default. A configuration holds what a person chose. What is only known at run time (vocabulary
+size, device, number of processes) is an argument of the code that needs it.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NUMERICS = 1
+"""Raised when a default or the arithmetic changes, so that old digests are never reused."""
+
+AttentionKind = Literal["scaled", "unscaled", "additive"]
+PositionKind = Literal["sinusoidal", "learned"]
+NormPlace = Literal["post", "pre"]
+CorpusName = Literal["grammar", "multi30k", "wmt14", "files"]
+TokenizerKind = Literal["bpe", "unigram"]
+Precision = Literal["float32", "bfloat16"]
+LengthPenalty = Literal["gnmt", "length"]
+Retention = Literal["nothing", "model", "checkpoints"]
+
+NOT_IDENTITY = Field(json_schema_extra={"identity": False})
+"""Marks a key that changes how a trial is run or logged, never what it computes."""
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Config(BaseModel):
+    """A frozen group of knobs: strict types, unknown keys refused, no infinities."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class ModelConfig(Config):
+    """The architecture of section 3."""
+
+    layers: Count = 6
+    """Identical layers in the encoder, and as many in the decoder (N, section 3.1)."""
+    d_model: Count = 512
+    """Width of embeddings and of every sub-layer's output (d_model, section 3.1)."""
+    d_ff: Count = 2048
+    """Inner width of the feed-forward sub-layer (d_ff, section 3.3)."""
+    heads: Count = 8
+    """Parallel attention heads (h, section 3.2.2)."""
+    d_k: Count | None = None
+    """Width of a query and of a key in one head; null: d_model / heads (d_k, section 3.2.2)."""
+    d_v: Count | None = None
+    """Width of a value in one head; null: d_model / heads (d_v, section 3.2.2)."""
+    attention: AttentionKind = "scaled"
+    """How a query is compared with a key: dot product over sqrt(d_k), plain dot product, or an
+    additive network (section 3.2.1)."""
+    positions: PositionKind = "sinusoidal"
+    """Where a token learns its place: sinusoids or a learned table (section 3.5; row E)."""
+    max_positions: Count = 512
+    """Rows of the learned position table; sinusoids need none."""
+    norm: NormPlace = "post"
+    """post: LayerNorm(x + Sublayer(x)) as in section 5.4; pre: x + Sublayer(LayerNorm(x)), with a
+    last LayerNorm after each stack."""
+    dropout: Rate = 0.1
+    """Probability of zeroing a sub-layer's output and a sum of embedding and position (P_drop,
+    section 5.4)."""
+    attention_dropout: Rate = 0.0
+    """Probability of zeroing an attention weight; the paper's section 5.4 names none."""
+    relu_dropout: Rate = 0.0
+    """Probability of zeroing an inner activation of the feed-forward sub-layer; the paper has
+    none."""
+
+    @property
+    def key_width(self) -> int:
+        """d_k, derived from d_model and heads where it is null."""
+        return self.d_k or self.d_model // self.heads
+
+    @property
+    def value_width(self) -> int:
+        """d_v, derived from d_model and heads where it is null."""
+        return self.d_v or self.d_model // self.heads
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if (self.d_k is None or self.d_v is None) and self.d_model % self.heads:
+            raise ValueError(
+                f"model.heads={self.heads}: model.d_model={self.d_model} is not a multiple of "
+                f"{self.heads}; set model.d_k and model.d_v explicitly"
+            )
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(
+                f"model.d_model={self.d_model}: sinusoids come in pairs of sine and cosine; "
+                "use an even d_model or model.positions=learned"
+            )
+        return self
+
+
+class OptimConfig(Config):
+    """Adam, the learning-rate rule of section 5.3 and the loss of section 5.4."""
+
+    warmup_steps: Count = 4000
+    """Optimizer updates during which the rate grows linearly (section 5.3)."""
+    rate_factor: Positive = 1.0
+    """Multiplies the learning rate of section 5.3."""
+    beta1: Rate = 0.9
+    """Adam's decay of the mean of gradients (section 5.3)."""
+    beta2: Rate = 0.98
+    """Adam's decay of the mean of squared gradients (section 5.3)."""
+    eps: Positive = 1e-9
+    """Added to Adam's denominator (section 5.3)."""
+    clip_norm: Positive | None = None
+    """Largest norm of an update's whole gradient; null leaves gradients alone, as the paper does."""
+    label_smoothing: Rate = 0.1
+    """Probability mass spread evenly over the vocabulary (epsilon_ls, section 5.4)."""
+
+
+class FilePair(Config):
+    """Two plain-text files of equal length, one sentence a line, UTF-8, gzip or not."""
+
+    source: str
+    """Path of the source side."""
+    target: str
+    """Path of the target side."""
+
+
+class FilesConfig(Config):
+    """The user's own corpus."""
+
+    train: FilePair
+    """Pairs to train on."""
+    valid: FilePair
+    """Pairs on which the table's score is computed."""
+    test: FilePair | None = None
+    """Pairs for the test column; null: no such column."""
+
+
+class DataConfig(Config):
+    """The corpus and its vocabulary."""
+
+    corpus: CorpusName = "wmt14"
+    """A named corpus, or `files` for the user's own."""
+    source_language: str = "en"
+    """Language translated from, as the corpus names it."""
+    target_language: str = "de"
+    """Language translated into, as the corpus names it."""
+    folder: Annotated[str | None, NOT_IDENTITY] = None
+    """Folder that holds a named corpus's files already; null: fetch them into the cache."""
+    files: FilesConfig | None = None
+    """The files of `corpus: files`."""
+    train_sentences: Count | None = None
+    """Use only the first n training pairs; null: all."""
+    tokenizer: TokenizerKind = "bpe"
+    """sentencepiece's model: byte-pair encoding (section 5.1) or unigram."""
+    vocabulary_size: Annotated[int, Field(ge=16)] = 37_000
+    """Pieces of the joint source-target vocabulary (section 5.1)."""
+    max_tokens: Count = 256
+    """Longest sentence, in pieces with the end mark. Longer training pairs are left out and
+    counted; longer sources at evaluation are cut to it and counted."""
+
+    @model_validator(mode="after")
+    def _files_go_with_their_corpus(self) -> Self:
+        if self.corpus == "files" and self.files is None:
+            raise ValueError(
+                "data.files is missing: data.corpus=files needs data.files.train.source, "
+                ".train.target, .valid.source and .valid.target"
+            )
+        if self.corpus != "files" and self.files is not None:
+            raise ValueError(
+                f"data.files is given, but data.corpus={self.corpus} has files of its own; "
+                "set data.corpus=files"
+            )
+        return self
+
+
+class TrainConfig(Config):
+    """Length, batches and record of a run."""
+
+    steps: Count = 100_000
+    """Optimizer updates (section 5.2: 100K base, 300K big)."""
+    tokens_per_batch: Count = 25_000
+    """At most this many real tokens on each side of an update, summed over accumulation
+    (section 5.1)."""
+    micro_tokens: Annotated[Count | None, NOT_IDENTITY] = None
+    """At most this many tokens on each side of one forward pass; gradients are accumulated to the
+    whole update. null: the update in one pass."""
+    average_last: Count = 5
+    """Checkpoints whose mean is scored beside the last (section 6.1: 5 base, 20 big)."""
+    average_every: Count = 1_500
+    """Updates between two such checkpoints (10 minutes of the paper's training)."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    """Seeds weights, order of batches and dropout."""
+    precision: Precision = "float32"
+    """Arithmetic of matrix products: float32, or bfloat16 with float32 weights."""
+    deterministic: Annotated[bool, NOT_IDENTITY] = False
+    """Choose only deterministic algorithms, so that a GPU repeats its bits."""
+    valid_every: Annotated[Count, NOT_IDENTITY] = 1_000
+    """Updates between two points of the validation curve."""
+    valid_sentences: Annotated[int, NOT_IDENTITY, Field(ge=0)] = 200
+    """Validation sentences decoded greedily for each point of the curve; the loss uses all."""
+    log_every: Annotated[Count, NOT_IDENTITY] = 50
+    """Updates between two points of the training curve."""
+    checkpoint_every: Annotated[Count, NOT_IDENTITY] = 1_000
+    """Updates between two checkpoints to resume from."""
+    keep: Annotated[Retention, NOT_IDENTITY] = "model"
+    """What is kept of a finished trial's weights: nothing, the final and the averaged model, or
+    every checkpoint as well."""
+
+
+class DecodeConfig(Config):
+    """Beam search (section 6.1)."""
+
+    beam: Count = 4
+    """Hypotheses kept per sentence; 1 is greedy (section 6.1)."""
+    alpha: Annotated[float, Field(ge=0)] = 0.6
+    """Exponent of the length penalty (section 6.1)."""
+    length_penalty: LengthPenalty = "gnmt"
+    """Divides a hypothesis's log-probability: gnmt ((5 + length) / 6)^alpha, or length^alpha."""
+    extra_length: Annotated[int, Field(ge=0)] = 50
+    """Output tokens allowed beyond the source's length (section 6.1)."""
+    batch_sentences: Annotated[Count, NOT_IDENTITY] = 64
+    """Sentences decoded together."""
+
+
+class RunConfig(Config):
+    """One complete configuration: what a trial is."""
+
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    decode: DecodeConfig = DecodeConfig()
+
+    @model_validator(mode="after")
+    def _positions_reach(self) -> Self:
+        longest = self.data.max_tokens + self.decode.extra_length
+        if self.model.positions == "learned" and self.model.max_positions < longest:
+            raise ValueError(
+                f"model.max_positions={self.model.max_positions}: an output may have "
+                f"data.max_tokens + decode.extra_length = {longest} tokens; raise it to that"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_pair_fits_a_batch(self) -> Self:
+        for key, limit in (
+            ("tokens_per_batch", self.train.tokens_per_batch),
+            ("micro_tokens", self.train.micro_tokens),
+        ):
+            if limit is not None and limit < self.data.max_tokens:
+                raise ValueError(
+                    f"train.{key}={limit}: a sentence may have data.max_tokens="
+                    f"{self.data.max_tokens} tokens and would not fit; lower data.max_tokens"
+                )
+        return self

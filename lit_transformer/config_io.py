@@ -1,0 +1,339 @@
+"""Configurations in and out: YAML, dotted overrides, error messages, digests.
+
+A value travels as a dotted key with its origin (`model.heads` from "table3.yaml:12, row A1"), so
+that every error can say where the value was written, which rule it breaks and what would do.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from lit_transformer.config import NUMERICS, RunConfig
+
+Scalar = str | int | float | bool | None
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message is meant for the person who wrote it."""
+
+
+class Given(NamedTuple):
+    """A value that somebody wrote, and where."""
+
+    value: object
+    origin: str
+
+
+class Key(NamedTuple):
+    """One dotted key of the schema, as `ablate keys` shows it."""
+
+    name: str
+    type: str
+    range: str
+    default: Scalar
+    meaning: str
+    identity: bool
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A YAML file as plain dicts, lists and scalars, which still knows its lines."""
+
+    path: Path
+    data: Any
+    marked: Any
+
+    def line(self, *keys: str | int) -> int:
+        """Line (from 1) on which the entry under `keys` is written; the nearest parent's if none."""
+        node, line = self.marked, 1
+        for key in keys:
+            try:
+                position = node.lc.data[key]
+                node = node[key]
+            except (AttributeError, KeyError, IndexError, TypeError):
+                break
+            line = position[0] + 1
+        return line
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read a YAML 1.2 file. ConfigError on bad syntax, on equal keys, on what is not UTF-8."""
+    try:
+        return parse_yaml(path.read_bytes().decode("utf-8"), path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
+
+
+def parse_yaml(text: str, path: Path) -> YamlFile:
+    """The same of text that came from `path`."""
+    try:
+        marked = YAML(typ="rt").load(text)
+        return YamlFile(path, _plain(marked), marked)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
+        raise ConfigError(f"{where}: {_one_line(error.problem or error.context)}") from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: {_one_line(str(error))}") from None
+
+
+def parse_scalar(text: str, origin: str) -> object:
+    """The value that `text` would have in a YAML file."""
+    try:
+        return _plain(YAML(typ="rt").load(text))
+    except (YAMLError, ValueError, RecursionError):
+        raise ConfigError(f"{origin}: {text!r} is not a YAML value; quote it") from None
+
+
+def parse_set(text: str) -> tuple[str, Given]:
+    """A `--set key=value` of the command line."""
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip():
+        raise ConfigError(f"--set {text}: write it as key=value, for example train.steps=200")
+    return name.strip(), Given(parse_scalar(value, f"--set {name}"), "--set")
+
+
+def build(given: Mapping[str, Given]) -> RunConfig:
+    """The defaults with `given` over them. ConfigError names origin, key, rule and remedy."""
+    known = {key.name for key in keys()}
+    leaves: dict[str, Given] = {}
+    for name, entry in given.items():
+        leaves.update(_spread(name, entry, known))
+    for name, entry in leaves.items():
+        if name not in known:
+            raise ConfigError(f"{entry.origin}: unknown key {name}{nearest(name, known)}")
+    tree: dict[str, Any] = {}
+    for name, entry in leaves.items():
+        *groups, last = name.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = entry.value
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(error, leaves))) from None
+
+
+def load(path: Path) -> RunConfig:
+    """A RunConfig from a YAML file of nested or dotted keys."""
+    return build(written(read_yaml(path)))
+
+
+def parse(text: str, path: Path) -> RunConfig:
+    """A RunConfig from the text of such a file."""
+    return build(written(parse_yaml(text, path)))
+
+
+def written(file: YamlFile) -> dict[str, Given]:
+    """The dotted keys of a file of nested or dotted keys, each with its line."""
+    if file.data is None:
+        return {}
+    if not isinstance(file.data, dict):
+        raise ConfigError(
+            f"{file.path}: expected keys such as model.heads, found a list or one value"
+        )
+    return {name: Given(value, f"{file.path}:{line}") for name, value, line in _leaves(file)}
+
+
+def dump(config: RunConfig) -> str:
+    """The whole configuration as YAML, no default left implicit."""
+    stream = StringIO()
+    yaml = YAML(typ="rt")
+    yaml.default_flow_style = False
+    yaml.dump(config.model_dump(), stream)
+    return stream.getvalue()
+
+
+def as_yaml(value: Scalar) -> str:
+    """A scalar as YAML writes it; text plain."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def flatten(config: BaseModel) -> dict[str, Scalar]:
+    """Every leaf as a dotted key, in the order of the schema. An absent group is one None."""
+    flat: dict[str, Scalar] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            flat.update({f"{name}.{rest}": leaf for rest, leaf in flatten(value).items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def differences(before: RunConfig, after: RunConfig) -> dict[str, tuple[Scalar, Scalar]]:
+    """Dotted keys whose values differ -> (before, after)."""
+    old, new = flatten(before), flatten(after)
+    names = dict.fromkeys([*old, *new])
+    return {n: (old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)}
+
+
+def digest(config: RunConfig, checksums: Mapping[str, str]) -> str:
+    """What identifies a trial: 16 hexadecimal digits.
+
+    A hash of the keys that differ from the defaults (a new knob leaves old digests alone), the
+    corpus's checksums and NUMERICS. Keys that are not identity stay out.
+    """
+    defaults = flatten(RunConfig())
+    outside = {key.name for key in keys() if not key.identity}
+    if checksums and config.data.files is not None:
+        outside |= {n for n in flatten(config) if n.startswith("data.files.")}  # contents count
+    changed = {
+        name: value
+        for name, value in flatten(config).items()
+        if name not in outside and value != defaults.get(name)
+    }
+    content = {"numerics": NUMERICS, "config": changed, "checksums": dict(checksums)}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def keys() -> list[Key]:
+    """Every dotted key of the schema, in its order."""
+    return list(_keys(RunConfig, "", True))
+
+
+def nearest(name: str, known: Iterator[str] | set[str] | list[str]) -> str:
+    """`; did you mean ...?` for the closest known name, or nothing."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if not close:  # the right word in the wrong group
+        close = [n for n in names if n.rpartition(".")[2] == name.rpartition(".")[2]][:1]
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys(model: type[BaseModel], prefix: str, identity: bool) -> Iterator[Key]:
+    for name, field in model.model_fields.items():
+        extra = field.json_schema_extra
+        own = identity and not (isinstance(extra, dict) and extra.get("identity") is False)
+        group = _group(field.annotation)
+        if group is not None:
+            yield from _keys(group, f"{prefix}{name}.", own)
+            continue
+        default = None if field.is_required() else field.default
+        meaning = " ".join((field.description or "").split())
+        yield Key(prefix + name, _type_name(field.annotation), _range(field), default, meaning, own)
+
+
+def _group(annotation: Any) -> type[BaseModel] | None:
+    """The BaseModel behind `Group` or `Group | None`."""
+    options = get_args(annotation) if _is_union(annotation) else (annotation,)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
+def _type_name(annotation: Any) -> str:
+    if _is_union(annotation):
+        return " or ".join(_type_name(option) for option in get_args(annotation))
+    annotation = _bare(annotation)
+    if annotation is type(None):
+        return "null"
+    if isinstance(annotation, type):
+        return {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}[
+            annotation.__name__
+        ]
+    return " | ".join(get_args(annotation))
+
+
+def _range(field: FieldInfo) -> str:
+    """The bounds among a field's constraints, as `>= 1, < 2`."""
+    found = list(field.metadata)
+    for option in get_args(field.annotation) if _is_union(field.annotation) else ():
+        for constraint in getattr(option, "__metadata__", ()):
+            found += getattr(constraint, "metadata", [constraint])
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    return ", ".join(
+        f"{sign} {getattr(constraint, bound)}"
+        for constraint in found
+        for bound, sign in signs.items()
+        if getattr(constraint, bound, None) is not None
+    )
+
+
+def _spread(name: str, entry: Given, known: set[str]) -> dict[str, Given]:
+    """A group given as a mapping becomes its dotted leaves; one given as null is absent."""
+    if entry.value is None and any(key.startswith(f"{name}.") for key in known):
+        return {}
+    if name in known or not isinstance(entry.value, dict):
+        return {name: entry}
+    spread: dict[str, Given] = {}
+    for inner, value in entry.value.items():
+        spread.update(_spread(f"{name}.{inner}", Given(value, entry.origin), known))
+    return spread
+
+
+def _leaves(file: YamlFile) -> Iterator[tuple[str, object, int]]:
+    def walk(node: object, path: tuple[str | int, ...]) -> Iterator[tuple[str, object, int]]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                yield from walk(value, (*path, key))
+        else:
+            yield ".".join(str(part) for part in path), node, file.line(*path)
+
+    yield from walk(file.data, ())
+
+
+def _explain(error: ValidationError, given: Mapping[str, Given]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        location = ".".join(str(part) for part in problem["loc"] if not _is_branch(part))
+        rule = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "value_error":
+            named = [n for n in given if n in rule] or [n for n in given if n.startswith(location)]
+            origins = dict.fromkeys(given[n].origin for n in named)
+            yield f"{', '.join(origins)}: {rule}" if origins else rule
+            continue
+        entry = given.get(location)
+        origin = f"{entry.origin}: " if entry else ""
+        value = f"={entry.value!r}" if entry else ""
+        yield f"{origin}{location}{value}: {rule[:1].lower()}{rule[1:]}"
+
+
+def _is_branch(part: int | str) -> bool:
+    """pydantic adds the tag of a union's branch to a location; it is no key."""
+    return isinstance(part, str) and ("[" in part or part in ("int", "float", "str", "bool"))
+
+
+def _plain(node: Any) -> Any:
+    """Builtin types in place of ruamel's."""
+    if isinstance(node, CommentedMap):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return [_plain(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return str(node)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
