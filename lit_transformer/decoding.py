@@ -1,0 +1,300 @@
+"""Greedy and beam search, as small steps over a Beam value (section 6.1).
+
+Each step looks at the 2 * beam best continuations of a sentence, as the paper's own code does: at
+most `beam` of them end, so `beam` open hypotheses always remain. An end mark outside those 2 * beam
+is ignored; without that rule, very short outputs of low probability win on long sentences. With
+beam 1 only the one best continuation is looked at, which is greedy search.
+
+Lengths count output tokens, the end mark among them, in the limit as in the length penalty.
+"""
+
+# B sentences still searched, S source length, T tokens so far, D d_model, V vocabulary,
+# K beam (open hypotheses per sentence), C continuations looked at per sentence,
+# R = B * K rows of the decoder, sentence-major
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar, assert_never
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad as pad_right
+from torch.nn.utils.rnn import pad_sequence
+
+from lit_transformer.config import DecodeConfig
+
+NEVER = -torch.inf
+
+
+class Cache(Protocol):
+    """Keys and values of the decoder, R rows."""
+
+    def reorder(self, rows_R: Tensor, /) -> None:
+        """New row r continues old row rows_R[r], always of its own sentence."""
+
+    def keep(self, sentences: Tensor, /) -> None:
+        """Only these sentences stay, each with all its rows."""
+
+
+CacheT = TypeVar("CacheT", bound=Cache)
+
+
+class Model(Protocol[CacheT]):
+    """What the search asks of a model."""
+
+    def encode(self, source_BS: Tensor, /) -> Tensor:
+        """(B, S) token ids, padded -> memory (B, S, D)."""
+
+    def start_cache(
+        self, memory_BSD: Tensor, is_pad_BS: Tensor, max_length: int, beams: int, /
+    ) -> CacheT:
+        """A cache with room for max_length output tokens in each of B * beams rows."""
+
+    def step(self, token_R: Tensor, cache: CacheT, /) -> Tensor:
+        """The next position's states (R, D); grows the cache."""
+
+    def project(self, states: Tensor, /) -> Tensor:
+        """States -> logits over V."""
+
+
+class Hypothesis(NamedTuple):
+    """An output of the search."""
+
+    ids: list[int]
+    """Without begin and end marks."""
+    score: float
+    """log_probability divided by the length penalty."""
+    log_probability: float
+    """Natural logarithm; includes the end mark's unless truncated."""
+    truncated: bool
+    """The limit was reached and no hypothesis of the sentence had ended."""
+
+
+class Marks(NamedTuple):
+    """Ids of the special tokens."""
+
+    pad: int
+    bos: int
+    eos: int
+
+
+class Beam(NamedTuple):
+    """Where a batch's search stands: open hypotheses, and each sentence's best finished one.
+
+    All open hypotheses have T tokens; the best comes first, and a slot not in use has
+    log-probability -inf. Every field's first axis is B.
+    """
+
+    sentence_B: Tensor
+    """Place in the batch as it was started."""
+    limit_B: Tensor
+    """Most output tokens."""
+    limit_penalty_B: Tensor
+    """Length penalty at the limit."""
+    ids_BKT: Tensor
+    log_prob_BK: Tensor
+    best_ids_BT: Tensor
+    """The best finished hypothesis; its end mark is repeated up to T."""
+    best_length_B: Tensor
+    best_log_prob_B: Tensor
+    best_score_B: Tensor
+    """-inf while nothing has finished."""
+
+
+def search(
+    model: Model[CacheT],
+    sources: Sequence[Sequence[int]],
+    decode: DecodeConfig,
+    *,
+    pad: int,
+    bos: int,
+    eos: int,
+    device: torch.device,
+    progress: Callable[[int], None] | None,
+) -> list[Hypothesis]:
+    """The best hypothesis of each source, in input order.
+
+    `sources` hold token ids with the end mark; the model is in evaluation mode and on `device`.
+    An output has at most len(source) + decode.extra_length tokens, end marks counted on both
+    sides. If none has ended by then, the best open one is returned as truncated. Padding and
+    begin marks are never produced, yet they keep their share of the probability. Among equal
+    scores, the lower place in the beam and then the lower token id goes first. `progress` is told
+    after each batch how many sentences are done.
+    """
+    assert all(len(source) for source in sources), "a source has at least its end mark"
+    # Longest first: sentences of like length pad little, and memory runs out early or not at all.
+    order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
+    found: dict[int, Hypothesis] = {}
+    for first in range(0, len(order), decode.batch_sentences):
+        batch = order[first : first + decode.batch_sentences]
+        chosen = [sources[index] for index in batch]
+        hypotheses = search_batch(model, chosen, decode, Marks(pad, bos, eos), device)
+        found.update(zip(batch, hypotheses, strict=True))
+        if progress is not None:
+            progress(len(found))
+    return [found[index] for index in range(len(sources))]
+
+
+@torch.inference_mode()
+def search_batch(
+    model: Model[CacheT],
+    sources: Sequence[Sequence[int]],
+    decode: DecodeConfig,
+    marks: Marks,
+    device: torch.device,
+) -> list[Hypothesis]:
+    """Search all the sources together; a sentence leaves the batch when it is done."""
+    rows = [torch.tensor(source, dtype=torch.long) for source in sources]
+    source_BS = pad_sequence(rows, batch_first=True, padding_value=marks.pad).to(device)
+    beam = start(sources, decode, device)
+    cache = model.start_cache(
+        model.encode(source_BS), source_BS == marks.pad, int(beam.limit_B.max()), decode.beam
+    )
+    found: dict[int, Hypothesis] = {}
+    while len(found) < len(sources):
+        logits_RV = model.project(model.step(last_tokens(beam, marks.bos), cache))
+        beam, parent_BK = advance(beam, logits_RV, decode, marks)
+        done_B = is_done(beam)
+        if done_B.any():
+            found.update(collect(keep(beam, done_B), decode))
+            beam, parent_BK = keep(beam, ~done_B), parent_BK[~done_B]
+            cache.keep((~done_B).nonzero().squeeze(1))
+        if decode.beam > 1 and len(parent_BK):
+            first_row_B1 = decode.beam * torch.arange(len(parent_BK), device=device)[:, None]
+            cache.reorder((first_row_B1 + parent_BK).flatten())
+    return [found[index] for index in range(len(sources))]
+
+
+def penalty(length: int, decode: DecodeConfig) -> float:
+    """What divides the log-probability of `length` tokens; it never falls as length grows."""
+    match decode.length_penalty:
+        case "gnmt":  # Wu et al. 2016, equation (14)
+            return float(((5 + length) / 6) ** decode.alpha)
+        case "length":
+            return float(length**decode.alpha)
+        case _ as never:
+            assert_never(never)
+
+
+def start(sources: Sequence[Sequence[int]], decode: DecodeConfig, device: torch.device) -> Beam:
+    """One empty open hypothesis per sentence; the other slots are not in use."""
+    limits = [len(source) + decode.extra_length for source in sources]
+    count, beams = len(sources), decode.beam
+    log_prob_BK = torch.full((count, beams), NEVER, device=device)
+    log_prob_BK[:, 0] = 0.0
+    return Beam(
+        sentence_B=torch.arange(count, device=device),
+        limit_B=torch.tensor(limits, device=device),
+        limit_penalty_B=torch.tensor([penalty(limit, decode) for limit in limits], device=device),
+        ids_BKT=torch.empty((count, beams, 0), dtype=torch.long, device=device),
+        log_prob_BK=log_prob_BK,
+        best_ids_BT=torch.empty((count, 0), dtype=torch.long, device=device),
+        best_length_B=torch.zeros(count, dtype=torch.long, device=device),
+        best_log_prob_B=torch.full((count,), NEVER, device=device),
+        best_score_B=torch.full((count,), NEVER, device=device),
+    )
+
+
+def keep(beam: Beam, which_B: Tensor) -> Beam:
+    """The part of the beam where `which_B` is True."""
+    return Beam(*(field[which_B] for field in beam))
+
+
+def last_tokens(beam: Beam, bos: int) -> Tensor:
+    """The token that each row of the decoder reads next -> (R,)."""
+    count, beams, length = beam.ids_BKT.shape
+    if length == 0:
+        return torch.full((count * beams,), bos, device=beam.ids_BKT.device)
+    return beam.ids_BKT[:, :, -1].flatten()
+
+
+def advance(
+    beam: Beam, logits_RV: Tensor, decode: DecodeConfig, marks: Marks
+) -> tuple[Beam, Tensor]:
+    """Every open hypothesis grows by a token -> the beam, and where each slot came from (B, K)."""
+    log_prob_BC, parent_BC, token_BC = continuations(beam, logits_RV, marks)
+    ends_BC = token_BC == marks.eos
+    beam = finish(beam, log_prob_BC.masked_fill(~ends_BC, NEVER), parent_BC, decode, marks.eos)
+    # A stable sort: what goes on comes before what has ended, the best first.
+    place_BK = ends_BC.int().argsort(dim=1, stable=True)[:, : beam.log_prob_BK.shape[1]]
+    parent_BK = parent_BC.gather(1, place_BK)
+    past_BKT = beam.ids_BKT.gather(1, parent_BK[:, :, None].expand_as(beam.ids_BKT))
+    token_BK1 = token_BC.gather(1, place_BK)[:, :, None]
+    return beam._replace(
+        ids_BKT=torch.cat([past_BKT, token_BK1], dim=2),
+        log_prob_BK=log_prob_BC.masked_fill(ends_BC, NEVER).gather(1, place_BK),
+    ), parent_BK
+
+
+def continuations(beam: Beam, logits_RV: Tensor, marks: Marks) -> tuple[Tensor, Tensor, Tensor]:
+    """The best next tokens: log-probability, place of the hypothesis, token id, each (B, C)."""
+    count, beams = beam.log_prob_BK.shape
+    vocabulary = logits_RV.shape[1]
+    log_prob_RV = logits_RV.float().log_softmax(dim=1)
+    log_prob_RV[:, [marks.pad, marks.bos]] = NEVER
+    log_prob_RV += beam.log_prob_BK.reshape(-1, 1)
+    looked_at = 1 if beams == 1 else 2 * beams
+    log_prob_BC, index_BC = largest(log_prob_RV.view(count, beams * vocabulary), looked_at)
+    return log_prob_BC, index_BC // vocabulary, index_BC % vocabulary
+
+
+def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Each row's `count` largest, in order, and their indices; equal ones by index.
+
+    `topk` leaves the order of equal values open, so rows in which that matters are sorted whole.
+    """
+    if count == 1:
+        value, index = values.max(dim=1, keepdim=True)
+        return value, index
+    value, index = values.topk(min(count + 1, values.shape[1]), dim=1)
+    tied = (value[:, 1:] == value[:, :-1]).any(dim=1)
+    if tied.any():
+        ordered = values[tied].sort(dim=1, descending=True, stable=True)
+        value[tied] = ordered.values[:, : value.shape[1]]
+        index[tied] = ordered.indices[:, : value.shape[1]]
+    return value[:, :count], index[:, :count]
+
+
+def finish(
+    beam: Beam, ended_log_prob_BC: Tensor, parent_BC: Tensor, decode: DecodeConfig, eos: int
+) -> Beam:
+    """The best of the hypotheses that end here is kept where it beats the best so far.
+
+    `ended_log_prob_BC` is -inf where nothing ends. Of equal scores the earlier stays.
+    """
+    length = beam.ids_BKT.shape[2] + 1
+    log_prob_B, place_B = ended_log_prob_BC.max(dim=1)
+    score_B = log_prob_B / penalty(length, decode)
+    better_B = score_B > beam.best_score_B
+    parent_B = parent_BC.gather(1, place_B[:, None]).squeeze(1)
+    ids_BT = beam.ids_BKT[torch.arange(len(parent_B), device=parent_B.device), parent_B]
+    best_ids_BT = torch.where(better_B[:, None], ids_BT, beam.best_ids_BT)
+    return beam._replace(
+        best_ids_BT=pad_right(best_ids_BT, (0, 1), value=eos),
+        best_length_B=beam.best_length_B.masked_fill(better_B, length),
+        best_log_prob_B=torch.where(better_B, log_prob_B, beam.best_log_prob_B),
+        best_score_B=torch.where(better_B, score_B, beam.best_score_B),
+    )
+
+
+def is_done(beam: Beam) -> Tensor:
+    """Where the limit is reached, or no open hypothesis can win any more -> (B,).
+
+    A log-probability only falls and is at most 0, so an open hypothesis can at best end with the
+    one it has, at the limit, where the penalty is most favourable.
+    """
+    bound_B = beam.log_prob_BK[:, 0] / beam.limit_penalty_B
+    return (beam.best_score_B >= bound_B) | (beam.limit_B <= beam.ids_BKT.shape[2])
+
+
+def collect(beam: Beam, decode: DecodeConfig) -> dict[int, Hypothesis]:
+    """The results of sentences that are done, by their place in the batch."""
+    found: dict[int, Hypothesis] = {}
+    for row, sentence in enumerate(beam.sentence_B.tolist()):
+        length = int(beam.best_length_B[row])
+        if length:
+            ids, log_prob = beam.best_ids_BT[row, : length - 1], float(beam.best_log_prob_B[row])
+        else:
+            ids, log_prob = beam.ids_BKT[row, 0], float(beam.log_prob_BK[row, 0])
+        score = log_prob / penalty(length or len(ids), decode)
+        found[sentence] = Hypothesis(ids.tolist(), score, log_prob, truncated=length == 0)
+    return found

@@ -1,0 +1,139 @@
+"""What a model costs, counted from its configuration alone: parameters, operations, memory.
+
+An operation is one floating-point multiplication or addition. Counted are matrix products and
+comparisons of queries with keys; norms, softmax, dropout and the optimizer are small beside them.
+"""
+
+from typing import NamedTuple, assert_never
+
+from lit_transformer.config import ModelConfig, Precision
+
+TRAINING_PASSES = 3
+"""Operations of a training step, in forward passes: the backward pass has two matrix products for
+each of the forward pass."""
+
+
+class Parameters(NamedTuple):
+    """Numbers of trainable parameters; the paper's Table 3 prints the total."""
+
+    embedding: int
+    """The one matrix of section 3.4, counted once."""
+    positions: int
+    """Learned position tables, one for the source and one for the target."""
+    non_embedding: int
+
+    @property
+    def total(self) -> int:
+        return self.embedding + self.positions + self.non_embedding
+
+
+def parameters(model: ModelConfig, vocab_size: int) -> Parameters:
+    """Exact."""
+    norm = 2 * model.d_model
+    attention = _attention_weights(model) + _additive_weights(model)
+    feed_forward = 2 * model.d_model * model.d_ff + model.d_ff + model.d_model
+    encoder_layer = attention + feed_forward + 2 * norm
+    decoder_layer = 2 * attention + feed_forward + 3 * norm
+    last_norms = 2 * norm if model.norm == "pre" else 0
+    return Parameters(
+        embedding=vocab_size * model.d_model,
+        positions=_position_weights(model),
+        non_embedding=model.layers * (encoder_layer + decoder_layer) + last_norms,
+    )
+
+
+def training_flops(
+    model: ModelConfig,
+    vocab_size: int,
+    source_length: float,
+    target_length: float,
+    target_tokens: float,
+) -> float:
+    """Operations to train on pairs of these mean lengths, until `target_tokens` have been seen.
+
+    Forward and backward, in tokens with their end marks, padding left out. A query of the decoder
+    is compared with the keys up to its own; a sum over sentences of squared lengths is taken to be
+    that of equal lengths.
+    """
+    linear = 2 * (_attention_weights(model) + 2 * model.d_model * model.d_ff)
+    keys_values = 2 * model.d_model * model.heads * (model.key_width + model.value_width)
+    queries_output = 2 * _attention_weights(model) - keys_values
+    look = _flops_of_a_look(model)
+    encoder = source_length * (linear + look * source_length)
+    decoder = source_length * keys_values + target_length * (
+        linear + queries_output + look * ((target_length + 1) / 2 + source_length)
+    )
+    output = target_length * 2 * model.d_model * vocab_size
+    pairs = target_tokens / target_length
+    return TRAINING_PASSES * pairs * (model.layers * (encoder + decoder) + output)
+
+
+def training_memory(
+    model: ModelConfig,
+    vocab_size: int,
+    source_length: float,
+    target_length: float,
+    target_tokens: float,
+    precision: Precision,
+) -> float:
+    """Bytes at the peak of a pass over pairs of these mean lengths: an estimate.
+
+    Weights, gradients and Adam's two means in float32, and what the forward pass keeps for the
+    backward pass. Left out: the framework itself, work space, fragmentation. Padding counts as
+    tokens do.
+    """
+    queries, values = model.heads * model.key_width, model.heads * model.value_width
+    look = model.heads * (1 + model.key_width) if model.attention == "additive" else model.heads
+    encoder = source_length * (
+        2 * (queries + values) + 6 * model.d_model + model.d_ff + look * source_length
+    )
+    decoder = source_length * (queries + values) + target_length * (
+        3 * (queries + values)
+        + 9 * model.d_model
+        + model.d_ff
+        + look * (target_length + source_length)
+    )
+    pairs = target_tokens / target_length
+    kept = pairs * model.layers * (encoder + decoder)
+    return 16 * parameters(model, vocab_size).total + _bytes_kept(precision) * kept
+
+
+def _attention_weights(model: ModelConfig) -> int:
+    """W^Q, W^K, W^V of every head and W^O of one attention."""
+    return 2 * model.d_model * model.heads * (model.key_width + model.value_width)
+
+
+def _additive_weights(model: ModelConfig) -> int:
+    return model.heads * model.key_width if model.attention == "additive" else 0
+
+
+def _position_weights(model: ModelConfig) -> int:
+    match model.positions:
+        case "sinusoidal":
+            return 0
+        case "learned":
+            return 2 * model.max_positions * model.d_model
+        case _ as never:
+            assert_never(never)
+
+
+def _flops_of_a_look(model: ModelConfig) -> int:
+    """One query, in all heads, at one key: the comparison, and its share of the mixed values."""
+    match model.attention:
+        case "scaled" | "unscaled":
+            comparison = 2 * model.key_width
+        case "additive":
+            comparison = 4 * model.key_width  # q + k, tanh, and the product with v
+        case _ as never:
+            assert_never(never)
+    return model.heads * (comparison + 2 * model.value_width)
+
+
+def _bytes_kept(precision: Precision) -> float:
+    match precision:
+        case "float32":
+            return 4
+        case "bfloat16":
+            return 3  # norms and sums stay float32
+        case _ as never:
+            assert_never(never)

@@ -1,0 +1,76 @@
+"""Ways of telling the model where a token is (section 3.5)."""
+
+# B batch, T positions, D d_model
+
+from abc import ABC, abstractmethod
+from typing import assert_never, final
+
+import torch
+from torch import Tensor, nn
+
+from lit_transformer.config import ModelConfig
+
+
+class Positions(nn.Module, ABC):
+    """Adds to the embeddings of a sequence what tells its places apart."""
+
+    @abstractmethod
+    def forward(self, x_BTD: Tensor, start: int) -> Tensor:
+        """The sum (B, T, D), where the first of the T tokens is at place `start`, from 0."""
+
+
+def sinusoids(length: int, d_model: int) -> Tensor:
+    """PE(pos, 2i) = sin(pos / 10000^(2i / d_model)), PE(pos, 2i + 1) = cos(same) -> (T, D)."""
+    position_T1 = torch.arange(length, dtype=torch.float64)[:, None]
+    even = torch.arange(0, d_model, 2, dtype=torch.float64)
+    angle = position_T1 / 10_000 ** (even / d_model)
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1).float()
+
+
+@final
+class SinusoidalPositions(Positions):
+    """Fixed waves; no length is the last."""
+
+    def __init__(self, cfg: ModelConfig) -> None:
+        super().__init__()
+        # Not a buffer: it grows, and processes that train together would compare its shapes.
+        self.table_TD = sinusoids(128, cfg.d_model)
+
+    def forward(self, x_BTD: Tensor, start: int) -> Tensor:
+        end = start + x_BTD.size(1)
+        if end > len(self.table_TD):
+            self.table_TD = sinusoids(2 * end, x_BTD.size(2))
+        if self.table_TD.device != x_BTD.device:
+            self.table_TD = self.table_TD.to(x_BTD.device)
+        return x_BTD + self.table_TD[start:end]
+
+
+@final
+class LearnedPositions(Positions):
+    """A table with a row for each place (row E of Table 3)."""
+
+    def __init__(self, cfg: ModelConfig) -> None:
+        super().__init__()
+        # As small as the token embeddings before their factor sqrt(d_model), as in the code the
+        # paper came from: a place that training never visits stays near zero.
+        self.table_TD = nn.Parameter(torch.randn(cfg.max_positions, cfg.d_model))
+        self.table_TD.data.mul_(cfg.d_model**-0.5)
+
+    def forward(self, x_BTD: Tensor, start: int) -> Tensor:
+        end = start + x_BTD.size(1)
+        if end > len(self.table_TD):
+            raise ValueError(
+                f"a sequence of {end} tokens, but model.max_positions={len(self.table_TD)}: "
+                "learned positions end there; raise model.max_positions or cut the sequence"
+            )
+        return x_BTD + self.table_TD[start:end]
+
+
+def build_positions(cfg: ModelConfig) -> Positions:
+    match cfg.positions:
+        case "sinusoidal":
+            return SinusoidalPositions(cfg)
+        case "learned":
+            return LearnedPositions(cfg)
+        case _ as never:
+            assert_never(never)

@@ -1,0 +1,112 @@
+"""The loss of section 5.4, its perplexity, and the learning rate of section 5.3."""
+
+# N target tokens, D d_model, V vocabulary, C the tokens of one chunk
+
+import math
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CPU_CHUNK, GPU_CHUNK = 256, 2048
+"""Tokens whose logits exist at one time: enough for efficient matrix products, few enough that they
+stay in a CPU's cache and never fill a GPU's memory."""
+
+
+def learning_rate(step: int, d_model: int, warmup_steps: int, factor: float) -> float:
+    """factor * d_model^-0.5 * min(step^-0.5, step * warmup_steps^-1.5); the first step is 1."""
+    return float(factor * d_model**-0.5 * min(step**-0.5, step * warmup_steps**-1.5))
+
+
+def perplexity(nats_per_token: float) -> float:
+    """Per word-piece, of an unsmoothed loss; infinite where that overflows."""
+    return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
+
+
+def smoothed_loss(
+    states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of softmax(states weight^T), summed over tokens, in nats -> (loss, nll).
+
+    `loss` gives `label_smoothing` of the probability to all V words evenly, the target included
+    (torch's `label_smoothing`); `nll` gives none, and carries no gradient. Both are float32 at
+    least. The logits exist for a chunk of tokens at a time: the gradients are computed in the
+    forward pass, so that nothing of the size N x V is stored.
+    """
+    wanted = torch.is_grad_enabled() and (states_ND.requires_grad or weight_VD.requires_grad)
+    loss, nll = _ProjectedLoss.apply(  # type: ignore[no-untyped-call]
+        states_ND, weight_VD, targets_N, label_smoothing, wanted
+    )
+    return loss, nll
+
+
+@final
+class _ProjectedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states_ND: Tensor,
+        weight_VD: Tensor,
+        targets_N: Tensor,
+        label_smoothing: float,
+        wanted: bool,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.dtype = states_ND.dtype
+        states, weight = _for_products(states_ND), _for_products(weight_VD)
+        sums = torch.zeros(
+            2, dtype=torch.promote_types(states.dtype, torch.float32), device=states.device
+        )
+        if wanted:
+            grad_states, grad_weight = torch.empty_like(states), torch.zeros_like(weight_VD)
+        rows = CPU_CHUNK if states.device.type == "cpu" else GPU_CHUNK
+        for start in range(0, len(states), rows):
+            part = slice(start, start + rows)
+            log_p_CV = (states[part] @ weight.T).to(sums.dtype).log_softmax(dim=-1)
+            sums += _losses(log_p_CV, targets_N[part], label_smoothing)
+            if wanted:
+                d_CV = _logit_gradient(log_p_CV, targets_N[part], label_smoothing)
+                d_CV = d_CV.to(weight.dtype)
+                torch.mm(d_CV, weight, out=grad_states[part])
+                _add_product(grad_weight, d_CV.T, states[part])
+        if wanted:
+            ctx.save_for_backward(grad_states, grad_weight)
+        loss, nll = sums[0].clone(), sums[1].clone()
+        ctx.mark_non_differentiable(nll)
+        return loss, nll
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        grad_states, grad_weight = ctx.saved_tensors
+        # Not in place: a graph that is kept may be walked again.
+        return (grad_states * grad_loss).to(ctx.dtype), grad_weight * grad_loss, None, None, None
+
+
+def _for_products(x: Tensor) -> Tensor:
+    """In the type of autocast where that is on: inside a Function's forward nothing else asks."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
+def _losses(log_p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
+    """The smoothed and the unsmoothed loss, summed -> (2,)."""
+    nll = -log_p_CV.gather(1, targets_C[:, None]).sum()
+    even = -log_p_CV.sum() / log_p_CV.size(1) if label_smoothing else 0.0
+    return torch.stack(((1 - label_smoothing) * nll + label_smoothing * even, nll))
+
+
+def _logit_gradient(log_p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
+    """p minus the smoothed target, in the memory of `log_p_CV`."""
+    d_CV = log_p_CV.exp_()
+    if label_smoothing:
+        d_CV.sub_(label_smoothing / d_CV.size(1))
+    certain = d_CV.new_full((1, 1), label_smoothing - 1).expand(len(d_CV), 1)
+    return d_CV.scatter_add_(1, targets_C[:, None], certain)
+
+
+def _add_product(sum_VD: Tensor, d_VC: Tensor, states_CD: Tensor) -> None:
+    if sum_VD.dtype == d_VC.dtype:
+        sum_VD.addmm_(d_VC, states_CD)
+    else:
+        sum_VD += d_VC @ states_CD

@@ -1,0 +1,98 @@
+"""The metrics' names, units and directions, and scores of translations by sacreBLEU.
+
+Whoever writes a number and whoever reads one uses the names in METRICS.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """What a number is called and how to read it."""
+
+    name: str
+    unit: str
+    higher_is_better: bool | None
+    """None: neither direction is better."""
+    meaning: str
+
+
+class Scores(NamedTuple):
+    """Corpus scores, each from 0; BLEU and chrF reach at most 100, TER may exceed it."""
+
+    bleu: float
+    chrf: float
+    ter: float
+    signatures: dict[str, str]
+    """sacreBLEU's signature of each, under its field's name."""
+
+
+def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
+    """BLEU (13a tokens, exponential smoothing), chrF2 and TER of detokenized sentences.
+
+    Empty hypotheses are allowed: where all are, BLEU and chrF are 0 and TER is 100.
+    """
+    # Here, since the names above are needed in places where sacreBLEU's import is felt.
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
+
+    if len(hypotheses) != len(references):
+        raise ValueError(
+            f"{len(hypotheses)} hypotheses for {len(references)} references; "
+            "each hypothesis needs exactly one reference, in the same order"
+        )
+    if not references:
+        raise ValueError("no sentences to score; give at least one hypothesis and its reference")
+    metrics = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    values = {
+        name: metric.corpus_score(hypotheses, [references]).score
+        for name, metric in metrics.items()
+    }
+    signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
+    return Scores(**values, signatures=signatures)
+
+
+_CURVES = (
+    Metric("train.loss", "nats/token", False, "label-smoothed loss on training targets"),
+    Metric("train.perplexity", "", False, "perplexity per word-piece on training targets"),
+    Metric("train.learning_rate", "", None, "learning rate of the update"),
+    Metric("train.target_tokens_per_second", "tokens/s", True, "target tokens trained on"),
+    Metric("train.gradient_norm", "", None, "norm of the whole gradient, before any clipping"),
+    Metric("valid.loss", "nats/token", False, "loss on the validation part, without smoothing"),
+    Metric("valid.curve_bleu", "BLEU", True, "greedy BLEU on the first validation sentences"),
+)
+
+_COSTS = (
+    Metric("cost.train_seconds", "s", False, "time spent in training steps"),
+    Metric("cost.total_seconds", "s", False, "time from start to result"),
+    Metric("cost.parameters", "", False, "trained numbers in the model"),
+    Metric("cost.flops", "FLOP", False, "floating-point operations of training, counted"),
+    Metric("cost.source_tokens", "tokens", None, "source tokens trained on"),
+    Metric("cost.target_tokens", "tokens", None, "target tokens trained on"),
+)
+
+
+def _finals(prefix: str, of: str) -> Iterator[Metric]:
+    """The scores of one model on one part of the corpus."""
+    yield Metric(
+        f"{prefix}.perplexity", "", False, f"perplexity per word-piece, without smoothing, {of}"
+    )
+    yield Metric(f"{prefix}.bleu", "BLEU", True, f"sacreBLEU of beam search, {of}")
+    yield Metric(f"{prefix}.chrf", "chrF2", True, f"character n-gram F-score, {of}")
+    yield Metric(f"{prefix}.ter", "TER", False, f"translation edit rate, {of}")
+    yield Metric(
+        f"{prefix}.truncated", "sentences", False, f"outputs cut at the length limit, {of}"
+    )
+
+
+def _all_metrics() -> Iterator[Metric]:
+    yield from _CURVES
+    for part, where in (("valid", "validation part"), ("test", "test part")):
+        yield from _finals(part, f"last model, {where}")
+        yield from _finals(f"{part}.averaged", f"averaged model, {where}")
+    yield from _COSTS
+
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _all_metrics()}
+"""Every metric by its name, the curves first, then the scores, then the costs."""

@@ -1,0 +1,142 @@
+import subprocess
+import sys
+from itertools import product
+from typing import get_args
+
+import pytest
+import torch
+
+from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
+from lit_transformer.model.cost import parameters, training_flops, training_memory
+from lit_transformer.model.transformer import Transformer
+
+BASE = ModelConfig()
+# Row: configuration, its count without embeddings in millions, the printed count, cost of training
+# beside base's at equal steps.
+ROWS = {
+    "base": (BASE, 44.10, 65, 1.00),
+    "A1": (ModelConfig(heads=1, d_k=512, d_v=512), 44.10, 65, 1.00),
+    "A2": (ModelConfig(heads=4, d_k=128, d_v=128), 44.10, 65, 1.00),
+    "A3": (ModelConfig(heads=16, d_k=32, d_v=32), 44.10, 65, 1.00),
+    "A4": (ModelConfig(heads=32, d_k=16, d_v=16), 44.10, 65, 1.00),
+    "B1": (ModelConfig(d_k=16), 37.02, 58, 0.89),
+    "B2": (ModelConfig(d_k=32), 39.38, 60, 0.92),
+    "C1": (ModelConfig(layers=2), 14.70, 36, 0.53),
+    "C2": (ModelConfig(layers=4), 29.40, 50, 0.77),
+    "C3": (ModelConfig(layers=8), 58.80, 80, 1.23),
+    "C4": (ModelConfig(d_model=256, d_k=32, d_v=32), 17.34, 28, 0.43),
+    "C5": (ModelConfig(d_model=1024, d_k=128, d_v=128), 125.93, 168, 2.60),
+    "C6": (ModelConfig(d_ff=1024), 31.51, 53, 0.80),
+    "C7": (ModelConfig(d_ff=4096), 69.29, 90, 1.40),
+    "D1": (ModelConfig(dropout=0.0), 44.10, 65, 1.00),
+    "D2": (ModelConfig(dropout=0.2), 44.10, 65, 1.00),
+    "E": (ModelConfig(positions="learned"), 44.10, None, 1.00),
+    "big": (ModelConfig(d_model=1024, d_ff=4096, heads=16, dropout=0.3), 176.28, 213, 10.17 / 3),
+}
+EXACT = {"base": 44_101_632, "B1": 37_023_744, "C4": 17_344_512, "big": 176_283_648}
+"""By hand: base 6 * (3 * 4 * 512^2 + 2 * (2 * 512 * 2048 + 2048 + 512) + 5 * 2 * 512)."""
+
+choices = pytest.mark.parametrize(
+    ("attention", "positions", "norm"),
+    [*product(get_args(AttentionKind), get_args(PositionKind), get_args(NormPlace))],
+)
+
+
+def built(model: ModelConfig, vocab_size: int) -> Transformer:
+    """Without memory for its weights."""
+    with torch.device("meta"):
+        return Transformer(model, vocab_size, pad=0)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_model_has_the_papers_parameters_without_embeddings(row: str) -> None:
+    model, millions, _, _ = ROWS[row]
+    d, heads = model.d_model, model.heads * (model.key_width + model.value_width)
+    feed_forward = 2 * d * model.d_ff + model.d_ff + d
+    formula = model.layers * (3 * 2 * d * heads + 2 * feed_forward + 5 * 2 * d)
+    counted = sum(
+        p.numel()
+        for name, p in built(model, 1).named_parameters()
+        if not name.startswith(("embedding", "source_positions", "target_positions"))
+    )
+    assert counted == formula == parameters(model, 1).non_embedding
+    assert counted == EXACT.get(row, counted)
+    assert round(counted / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if ROWS[row][2]])
+def test_the_printed_counts_come_out(row: str) -> None:
+    """No single vocabulary gives them all: big needs one of about 36,000."""
+    model, _, printed, _ = ROWS[row]
+    total = parameters(model, 36_000 if row == "big" else 41_100).total
+    assert round(total / 1e6) == printed
+
+
+@choices
+def test_counted_parameters_are_those_of_the_built_model(
+    attention: AttentionKind, positions: PositionKind, norm: NormPlace
+) -> None:
+    model = ModelConfig(
+        layers=2, d_model=12, d_ff=20, heads=3, d_k=5, d_v=7, max_positions=30,
+        attention=attention, positions=positions, norm=norm,
+    )  # fmt: skip
+    transformer = built(model, 40)
+    counts = parameters(model, 40)
+    assert counts.total == sum(p.numel() for p in transformer.parameters())
+    assert counts.embedding == 40 * 12
+    assert counts.positions == (2 * 30 * 12 if positions == "learned" else 0)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_training_costs_what_the_papers_rows_cost(row: str) -> None:
+    model, _, _, relative = ROWS[row]
+    base = training_flops(BASE, 37_000, 28, 28, 25_000)
+    assert training_flops(model, 37_000, 28, 28, 25_000) / base == pytest.approx(
+        relative, abs=0.006
+    )
+
+
+def test_base_takes_about_1e18_operations() -> None:
+    assert training_flops(BASE, 37_000, 28, 28, 25_000 * 100_000) == pytest.approx(9.5e17, rel=0.01)
+
+
+def test_operations_of_one_pair_by_hand() -> None:
+    model = ModelConfig(layers=1, d_model=2, d_ff=3, heads=1, d_k=1, d_v=2)
+    encoder = 2 * 2 * (2 * 2 * 3 + 2 * 2 * 3) + 2 * 2 * 2 * 3  # s = 2: linear maps; looks
+    decoder = 3 * 2 * (3 * 2 * 3 + 2 * 2 * 3) + 2 * 2 * 2 * 3 + 2 * 3 * (6 + 6)  # t = 3
+    output = 3 * 2 * 2 * 5
+    assert training_flops(model, 5, 2, 3, 3) == 3 * (encoder + decoder + output)
+
+
+def test_additive_comparison_costs_more() -> None:
+    additive = training_flops(ModelConfig(attention="additive"), 37_000, 28, 28, 25_000)
+    assert additive > training_flops(BASE, 37_000, 28, 28, 25_000)
+
+
+@pytest.mark.parametrize("attention", get_args(AttentionKind))
+def test_memory_is_about_what_autograd_keeps(attention: AttentionKind) -> None:
+    model = ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, attention=attention)
+    transformer = Transformer(model, 50, pad=0)
+    weights = {p.untyped_storage().data_ptr() for p in transformer.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        kept[x.untyped_storage().data_ptr()] = x
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        transformer(torch.randint(4, 50, (8, 20)), torch.randint(4, 50, (8, 24)))
+    measured = sum(x.untyped_storage().nbytes() for at, x in kept.items() if at not in weights)
+    estimate = training_memory(model, 50, 20, 24, 8 * 24, "float32")
+    estimate -= 16 * parameters(model, 50).total
+    assert estimate == pytest.approx(measured, rel=0.2)
+
+
+def test_bfloat16_takes_less_memory() -> None:
+    sizes = [training_memory(BASE, 37_000, 28, 28, 25_000, p) for p in ("float32", "bfloat16")]
+    assert sizes[0] > sizes[1] > 16 * parameters(BASE, 37_000).total
+
+
+def test_counting_needs_no_torch() -> None:
+    program = "import sys, lit_transformer.model.cost; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

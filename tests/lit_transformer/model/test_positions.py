@@ -1,0 +1,63 @@
+import math
+from typing import get_args
+
+import pytest
+import torch
+
+from lit_transformer.config import ModelConfig, PositionKind
+from lit_transformer.model.positions import build_positions, sinusoids
+
+
+def config(kind: PositionKind) -> ModelConfig:
+    return ModelConfig(d_model=8, heads=2, positions=kind, max_positions=300)
+
+
+def test_sinusoids_of_width_four_by_hand() -> None:
+    # 10000^(2 * 1 / 4) = 100: the second pair turns a hundred times as slowly.
+    expected = [
+        [0.0, 1.0, 0.0, 1.0],
+        [0.8414710, 0.5403023, 0.0099998, 0.9999500],
+        [0.9092974, -0.4161468, 0.0199987, 0.9998000],
+    ]
+    torch.testing.assert_close(sinusoids(3, 4), torch.tensor(expected), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("position", "i"), [(0, 0), (1, 3), (77, 0), (299, 255)])
+def test_sinusoids_are_the_formula_of_section_3_5(position: int, i: int) -> None:
+    table = sinusoids(300, 512)
+    angle = position / 10_000 ** (2 * i / 512)
+    assert table[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+    assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", get_args(PositionKind))
+def test_a_later_start_is_the_rest_of_a_sequence(kind: PositionKind) -> None:
+    positions = build_positions(config(kind))
+    x_BTD = torch.randn(2, 200, 8)
+    whole = positions(x_BTD, 0)
+    for start in (0, 1, 150, 199):
+        assert torch.equal(positions(x_BTD[:, start:], start), whole[:, start:])
+
+
+@pytest.mark.parametrize("kind", get_args(PositionKind))
+def test_places_differ_and_sentences_do_not(kind: PositionKind) -> None:
+    added = build_positions(config(kind))(torch.zeros(2, 300, 8), 0)
+    assert torch.equal(added[0], added[1])
+    assert len(torch.unique(added[0], dim=0)) == 300
+
+
+def test_sinusoids_have_no_last_length() -> None:
+    positions = build_positions(config("sinusoidal"))
+    assert torch.equal(positions(torch.zeros(1, 1, 8), 5000)[0, 0], sinusoids(5001, 8)[5000])
+
+
+def test_learned_positions_end_with_their_table() -> None:
+    positions = build_positions(config("learned"))
+    with pytest.raises(ValueError, match=r"301 tokens, but model\.max_positions=300"):
+        positions(torch.zeros(1, 1, 8), 300)
+
+
+def test_only_learned_positions_are_trained_or_saved() -> None:
+    assert not build_positions(config("sinusoidal")).state_dict()
+    learned = build_positions(config("learned"))
+    assert [tuple(p.shape) for p in learned.parameters()] == [(300, 8)]

@@ -1,0 +1,248 @@
+from copy import deepcopy
+from itertools import product
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
+from lit_transformer.model.attention import CrossAttention, SelfAttention
+from lit_transformer.model.layers import DecoderLayer, EncoderLayer
+from lit_transformer.model.positions import sinusoids
+from lit_transformer.model.transformer import Transformer
+
+# B batch, S source tokens, T target tokens, D d_model, R rows of a search
+PAD, BOS, VOCAB = 0, 2, 20
+CFG = ModelConfig(
+    layers=2, d_model=12, d_ff=16, heads=3, d_k=5, d_v=7, dropout=0.0, max_positions=40
+)
+SOURCE = torch.tensor([[5, 6, 7, 8, 3], [9, 8, 3, 0, 0], [4, 3, 0, 0, 0]])
+TARGET = torch.tensor([[2, 11, 12, 13], [2, 14, 0, 0], [2, 15, 16, 0]])
+
+choices = pytest.mark.parametrize(
+    ("attention", "positions", "norm"),
+    [*product(get_args(AttentionKind), get_args(PositionKind), get_args(NormPlace))],
+)
+
+
+def build(cfg: ModelConfig = CFG, **update: object) -> Transformer:
+    """Every parameter random, so that none hides behind a zero or a one."""
+    torch.manual_seed(0)
+    model = Transformer(cfg.model_copy(update=update), VOCAB, PAD)
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            nn.init.normal_(parameter, mean=0.5)
+    return model.eval()
+
+
+def close(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def copy_attention(theirs: nn.MultiheadAttention, mine: SelfAttention | CrossAttention) -> None:
+    if isinstance(mine, SelfAttention):
+        parts = [mine.queries_keys_values.weight.data]
+    else:
+        parts = [mine.queries.weight.data, mine.keys_values.weight.data]
+    theirs.in_proj_weight.data = torch.cat(parts)
+    theirs.out_proj.load_state_dict({"weight": mine.attention.output.weight}, strict=False)
+    nn.init.zeros_(theirs.in_proj_bias)
+    nn.init.zeros_(theirs.out_proj.bias)
+
+
+def copy_layer(
+    theirs: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer,
+    mine: EncoderLayer | DecoderLayer,
+) -> None:
+    copy_attention(theirs.self_attn, mine.self_attention)
+    if isinstance(theirs, nn.TransformerDecoderLayer) and isinstance(mine, DecoderLayer):
+        copy_attention(theirs.multihead_attn, mine.cross_attention)
+    theirs.linear1.load_state_dict(mine.feed_forward.inner.state_dict())
+    theirs.linear2.load_state_dict(mine.feed_forward.outer.state_dict())
+    for i, residual in enumerate(mine.residuals, start=1):
+        getattr(theirs, f"norm{i}").load_state_dict(residual.norm.state_dict())
+
+
+def torchs_copy(mine: Transformer, cfg: ModelConfig) -> nn.Transformer:
+    shape = (cfg.d_model, cfg.heads, cfg.d_ff, 0.0)
+    places = {"batch_first": True, "norm_first": cfg.norm == "pre"}
+    encoder = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(*shape, **places), cfg.layers, enable_nested_tensor=False
+    )
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(*shape, **places), cfg.layers)
+    # This draws new weights for its parts, so they are copied afterwards.
+    theirs = nn.Transformer(
+        cfg.d_model, cfg.heads, custom_encoder=encoder, custom_decoder=decoder, batch_first=True
+    )
+    if cfg.norm == "pre":
+        encoder.norm, decoder.norm = deepcopy(mine.encoder_norm), deepcopy(mine.decoder_norm)
+    for stack, copied in ((mine.encoder, encoder), (mine.decoder, decoder)):
+        for layer, copy in zip(stack, copied.layers, strict=True):
+            copy_layer(copy, layer)
+    return theirs
+
+
+@pytest.mark.parametrize("norm", get_args(NormPlace))
+def test_the_whole_model_is_torchs_with_the_same_weights(norm: NormPlace) -> None:
+    cfg = CFG.model_copy(update={"d_k": None, "d_v": None, "norm": norm})
+    mine = build(cfg).train()
+    theirs = torchs_copy(mine, cfg)
+
+    def embed(tokens: Tensor) -> Tensor:
+        return mine.embedding.weight[tokens] * 12**0.5 + sinusoids(tokens.size(1), 12)
+
+    later = torch.ones(TARGET.size(1), TARGET.size(1), dtype=torch.bool).triu(1)
+    is_pad = SOURCE == PAD
+    expected = theirs(
+        embed(SOURCE),
+        embed(TARGET),
+        tgt_mask=later,
+        src_key_padding_mask=is_pad,
+        memory_key_padding_mask=is_pad,
+    )
+    states = mine(SOURCE, TARGET)
+    is_token = TARGET != PAD
+    close(states[is_token], expected[is_token])
+    ours, reference = mine.encoder[0].self_attention, theirs.encoder.layers[0].self_attn
+    gradients = [
+        torch.autograd.grad((out * torch.linspace(-1, 1, 12))[is_token].sum(), weight)[0]
+        for out, weight in (
+            (states, ours.queries_keys_values.weight),
+            (expected, reference.in_proj_weight),
+        )
+    ]
+    close(*gradients)
+
+
+@choices
+def test_a_batch_of_one_is_a_batch_of_many(
+    attention: AttentionKind, positions: PositionKind, norm: NormPlace
+) -> None:
+    model = build(attention=attention, positions=positions, norm=norm)
+    together = model(SOURCE, TARGET)
+    for source, target, states in zip(SOURCE, TARGET, together, strict=True):
+        source, target = source[source != PAD], target[target != PAD]
+        close(model(source[None], target[None])[0], states[: len(target)])
+
+
+@choices
+def test_a_later_token_changes_no_earlier_state(
+    attention: AttentionKind, positions: PositionKind, norm: NormPlace
+) -> None:
+    model = build(attention=attention, positions=positions, norm=norm)
+    states = model(SOURCE, TARGET)
+    for t in range(1, TARGET.size(1)):
+        changed = TARGET.clone()
+        changed[:, t] = 17
+        now = model(SOURCE, changed)
+        assert torch.equal(now[:, :t], states[:, :t])
+        assert not torch.isclose(now[:, t], states[:, t]).all(dim=-1).any()
+
+
+def test_what_stands_at_padding_changes_nothing() -> None:
+    model = build()
+    is_pad = SOURCE == PAD
+    memory = model.encode(SOURCE)
+    states = model.decode(TARGET, memory, is_pad)
+    changed = memory.masked_fill(is_pad[..., None], 1e3)
+    assert torch.equal(model.decode(TARGET, changed, is_pad), states)
+    with torch.no_grad():
+        model.embedding.weight[PAD] += 1
+    close(model.encode(SOURCE)[~is_pad], memory[~is_pad])
+
+
+def test_a_source_without_any_token_gives_no_nan() -> None:
+    model = build()
+    source = torch.cat((SOURCE, torch.zeros_like(SOURCE[:1])))
+    states = model(source, TARGET[[0, 1, 2, 0]])
+    assert states.isfinite().all()
+    close(states[:3], model(SOURCE, TARGET))
+
+
+@choices
+def test_decoding_one_token_at_a_time_equals_decoding_at_once(
+    attention: AttentionKind, positions: PositionKind, norm: NormPlace
+) -> None:
+    """With two beams, through exchanges of beams and departures of sentences."""
+    model, beams = build(attention=attention, positions=positions, norm=norm), 2
+    source = SOURCE
+    cache = model.start_cache(model.encode(source), source == PAD, 8, beams)
+    found_RT = torch.empty(len(source) * beams, 0, dtype=torch.long)
+    for t in range(8):
+        token_R = torch.randint(4, VOCAB, (len(found_RT),)) if t else torch.full((6,), BOS)
+        assert cache.length == t
+        state_RD = model.step(token_R, cache)
+        found_RT = torch.cat((found_RT, token_R[:, None]), dim=1)
+        each = source.repeat_interleave(beams, dim=0)
+        close(state_RD, model(each, found_RT)[:, -1].detach())
+        if t in (2, 3, 6):
+            rows = torch.tensor([1, 0, 2, 2, 5, 5])[: len(found_RT)]
+            cache.reorder(rows)
+            found_RT = found_RT[rows]
+        if t == 4:
+            stay = torch.tensor([0, 2])
+            cache.keep(stay)
+            source = source[stay]
+            found_RT = found_RT.view(3, beams, -1)[stay].flatten(0, 1)
+
+
+def test_the_last_sentence_may_leave() -> None:
+    model = build()
+    cache = model.start_cache(model.encode(SOURCE), SOURCE == PAD, 3, 2)
+    model.step(torch.full((6,), BOS), cache)
+    cache.keep(torch.empty(0, dtype=torch.long))
+    assert cache.length == 1
+
+
+@choices
+def test_gradients_reach_every_parameter(
+    attention: AttentionKind, positions: PositionKind, norm: NormPlace
+) -> None:
+    model = build(attention=attention, positions=positions, norm=norm).train()
+    states = model(SOURCE, TARGET)
+    torch.nn.functional.cross_entropy(
+        model.project(states)[TARGET != PAD], torch.arange(9)
+    ).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_without_dropout_training_is_evaluation() -> None:
+    model = build()
+    states = model(SOURCE, TARGET)
+    assert torch.equal(model.train()(SOURCE, TARGET), states)
+
+
+@pytest.mark.parametrize("rate", ["dropout", "attention_dropout", "relu_dropout"])
+def test_each_dropout_is_random_in_training_alone(rate: str) -> None:
+    model = build(**{rate: 0.5})
+    assert torch.equal(model(SOURCE, TARGET), build()(SOURCE, TARGET))
+    model.train()
+    assert not torch.equal(model(SOURCE, TARGET), model(SOURCE, TARGET))
+
+
+def test_dropout_takes_the_sums_of_embeddings_and_positions() -> None:
+    model = build(dropout=1 - 1e-9, norm="pre").train()
+    model.encoder_norm = nn.Identity()
+    assert not model.encode(SOURCE).any()
+
+
+def test_one_matrix_is_embedding_and_output() -> None:
+    model = build()
+    assert sum(VOCAB in p.shape for p in model.parameters()) == 1
+    states = torch.randn(3, 12)
+    close(model.project(states), states @ model.embedding.weight.T)
+
+
+def test_embeddings_start_at_variance_one_after_their_scale() -> None:
+    model = Transformer(ModelConfig(layers=1, d_model=64, heads=2), 4000, PAD)
+    scaled = model.embedding.weight.detach() * 64**0.5
+    assert scaled.std().item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_state_dict_goes_into_another_model() -> None:
+    first, second = build(), Transformer(CFG, VOCAB, PAD).eval()
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(SOURCE, TARGET), second(SOURCE, TARGET))

@@ -1,0 +1,111 @@
+"""Scores against hand arithmetic and sacreBLEU itself; the metrics' names."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from lit_transformer.scoring import METRICS, score
+
+HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
+REFERENCES = ["the cat sat on a mat", "he reads the book today"]
+
+
+def test_bleu_of_two_sentences_by_hand():
+    # Matches over n-grams of the hypotheses, both sentences together ("the" counts once):
+    # 1: 5/6 and 3/4 -> 8/10    2: 3/5 and 1/3 -> 4/8    3: 2/4 and 0/2 -> 2/6    4: 1/3, 0/1 -> 1/4
+    precisions = 8 / 10 * 4 / 8 * 2 / 6 * 1 / 4
+    brevity = math.exp(1 - 11 / 10)  # 10 tokens against the references' 11
+    expected = 100 * brevity * precisions ** (1 / 4)
+    assert expected == pytest.approx(38.66, abs=0.01)
+    assert score(HYPOTHESES, REFERENCES).bleu == pytest.approx(expected)
+
+
+def test_ter_of_two_sentences_by_hand():
+    # One substitution in the first; one substitution and one insertion in the second; 11 words.
+    assert score(HYPOTHESES, REFERENCES).ter == pytest.approx(100 * 3 / 11)
+
+
+def test_scores_are_sacrebleu_s_own_defaults():
+    hypotheses = ["Ein Hund läuft, schnell!", "", "Two men (in red) talk."]
+    references = ["Ein Hund rennt, schnell!", "Nichts da.", "Two men in red are talking."]
+    got = score(hypotheses, references)
+    for value, metric in ((got.bleu, BLEU()), (got.chrf, CHRF()), (got.ter, TER())):
+        assert value == metric.corpus_score(hypotheses, [references]).score
+
+
+def test_references_score_perfectly():
+    got = score(REFERENCES, REFERENCES)
+    assert (got.bleu, got.chrf, got.ter) == pytest.approx((100, 100, 0))
+
+
+def test_empty_hypotheses_score_nothing():
+    got = score(["", ""], REFERENCES)
+    assert (got.bleu, got.chrf, got.ter) == (0, 0, 100)
+
+
+def test_signatures_say_how_each_score_was_computed():
+    signatures = score(HYPOTHESES, REFERENCES).signatures
+    assert set(signatures) == {"bleu", "chrf", "ter"}
+    fields = {
+        name: dict(part.split(":", 1) for part in signature.split("|"))
+        for name, signature in signatures.items()
+    }
+    assert fields["bleu"].items() >= {"nrefs": "1", "case": "mixed", "tok": "13a"}.items()
+    assert fields["bleu"].items() >= {"eff": "no", "smooth": "exp"}.items()
+    assert fields["chrf"].items() >= {"nc": "6", "nw": "0"}.items()
+    assert fields["ter"]["tok"] == "tercom"
+    assert len({field["version"] for field in fields.values()}) == 1
+
+
+def test_unequal_lists_are_refused():
+    with pytest.raises(ValueError, match="2 hypotheses for 1 references"):
+        score(HYPOTHESES, REFERENCES[:1])
+
+
+def test_nothing_to_score_is_refused():
+    with pytest.raises(ValueError, match="no sentences to score"):
+        score([], [])
+
+
+def test_every_metric_is_named():
+    curves = (
+        "train.loss train.perplexity train.learning_rate train.target_tokens_per_second "
+        "train.gradient_norm valid.loss valid.curve_bleu"
+    )
+    finals = [
+        f"{part}.{name}"
+        for part in ("valid", "test", "valid.averaged", "test.averaged")
+        for name in ("perplexity", "bleu", "chrf", "ter", "truncated")
+    ]
+    costs = "train_seconds total_seconds parameters flops source_tokens target_tokens"
+    expected = {*curves.split(), *finals, *(f"cost.{name}" for name in costs.split())}
+    assert set(METRICS) == expected
+    assert all(name == metric.name and metric.meaning for name, metric in METRICS.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "higher_is_better"),
+    [
+        ("test.averaged.bleu", True),
+        ("valid.chrf", True),
+        ("valid.curve_bleu", True),
+        ("valid.ter", False),
+        ("valid.perplexity", False),
+        ("test.truncated", False),
+        ("cost.flops", False),
+        ("train.learning_rate", None),
+    ],
+)
+def test_direction(name, higher_is_better):
+    assert METRICS[name].higher_is_better is higher_is_better
+
+
+def test_the_names_cost_no_heavy_import():
+    code = "import sys, lit_transformer.scoring; print({'torch', 'sacrebleu'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
