@@ -1,0 +1,154 @@
+"""What happens between two updates: curves, validation, checkpoints, and an orderly stop."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, final
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lit_transformer import checkpoints, scoring
+from lit_transformer.averaging import steps_to_average
+from lit_transformer.data.batching import Update
+from lit_transformer.data.datamodule import TranslationData
+from lit_transformer.evaluation import Progress, cross_entropy, detokenized, translate
+from lit_transformer.module import TransformerModule
+from lit_transformer.objective import perplexity
+from lit_transformer.record import MetricsLog, Record
+
+
+class Diverged(Exception):
+    """The loss is no longer a finite number."""
+
+
+class Interrupted(Exception):
+    """Somebody asked the trial to stop; its checkpoint is written."""
+
+
+@final
+class Journal(pl.Callback):
+    """Keeps a trial's record while it trains, in one fixed order after each update.
+
+    Its state (tokens, seconds, random generators) is part of every checkpoint, so that a resumed
+    run continues as if nothing had happened.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        data: TranslationData,
+        progress: Progress,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.record, self.data = record, data
+        self.progress, self.should_stop = progress, should_stop
+        self.curves = MetricsLog(record)
+        train = data.config.train
+        self._averaged_at = set(
+            steps_to_average(train.steps, train.average_every, train.average_last)
+        )
+        self.source_tokens = self.target_tokens = 0
+        self.train_seconds = 0.0
+        self._restored: dict[str, Any] | None = None
+        self._mark = 0.0
+        self._marked_tokens = 0
+        self._started_s = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "source_tokens": self.source_tokens,
+            "target_tokens": self.target_tokens,
+            "train_seconds": self.train_seconds,
+            "random": checkpoints.random_state(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.source_tokens = state_dict["source_tokens"]
+        self.target_tokens = state_dict["target_tokens"]
+        self.train_seconds = state_dict["train_seconds"]
+        self._restored = state_dict["random"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._restored is not None:
+            checkpoints.restore_random_state(self._restored)
+        self._mark, self._marked_tokens = self.train_seconds, self.target_tokens
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Update, batch_idx: int
+    ) -> None:
+        self._started_s = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Update,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, TransformerModule)
+        train, step = self.data.config.train, trainer.global_step
+        last = step == train.steps
+        self.source_tokens += batch.source_tokens
+        self.target_tokens += batch.target_tokens
+        saves = last or step % train.checkpoint_every == 0 or self.should_stop()
+        logs = last or step % train.log_every == 0
+        if logs or saves or step in self._averaged_at:
+            self._refuse_non_finite(step, outputs["loss"])  # before any file could hold it
+        self.train_seconds += time.perf_counter() - self._started_s
+        if logs:
+            self._log(pl_module, step, outputs)
+            self.progress("training", step, train.steps)
+        if last or step % train.valid_every == 0:
+            self._validate(pl_module, step)
+        if step in self._averaged_at:
+            file = checkpoints.step_file(self.record.checkpoints, step, ".safetensors")
+            checkpoints.save_weights(pl_module.model, file)
+        if saves:
+            trainer.save_checkpoint(checkpoints.step_file(self.record.checkpoints, step, ".ckpt"))
+            if train.keep != "checkpoints":
+                checkpoints.drop_old(self.record.checkpoints, checkpoints.KEPT)
+        if self.should_stop() and not last:
+            raise Interrupted(f"asked to stop after update {step}; its checkpoint is written")
+
+    def _refuse_non_finite(self, step: int, loss: Tensor) -> None:
+        value = float(loss)
+        if not math.isfinite(value):
+            self.curves.add(step, {"train.loss": value})
+            raise Diverged(f"the training loss is {value} at update {step}")
+
+    def _log(self, module: TransformerModule, step: int, outputs: dict[str, Tensor]) -> None:
+        seconds = self.train_seconds - self._mark
+        tokens = self.target_tokens - self._marked_tokens
+        self._mark, self._marked_tokens = self.train_seconds, self.target_tokens
+        self.curves.add(
+            step,
+            {
+                "train.loss": float(outputs["loss"]),
+                "train.perplexity": perplexity(float(outputs["nll"])),
+                "train.learning_rate": module.rate(step),
+                "train.gradient_norm": float(outputs["gradient_norm"]),
+                "train.target_tokens_per_second": tokens / max(seconds, 1e-9),
+            },
+        )
+
+    def _validate(self, module: TransformerModule, step: int) -> None:
+        loss = cross_entropy(module, self.data, "valid")
+        values = {"valid.loss": loss, "valid.perplexity": perplexity(loss)}
+        sentences = self.data.config.train.valid_sentences
+        if sentences:
+            found = detokenized(
+                self.data, translate(module, self.data, "valid", 1, sentences, None)
+            )
+            references = self.data.corpus.parts["valid"].targets()[: len(found)]
+            values["valid.curve_bleu"] = scoring.score(found, references).bleu
+        self.curves.add(step, values)
+        module.train()
+
+
+def on_cpu_without_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 would be emulated: a hundred times slower."""
+    able = torch.cpu.get_capabilities()
+    return device.type == "cpu" and not (able.get("avx512_bf16") or able.get("amx_bf16"))

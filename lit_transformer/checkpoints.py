@@ -1,0 +1,134 @@
+"""Checkpoints as data: tensors and plain values, whole or absent, checked before use.
+
+Lightning's own saving goes through $TMPDIR and is not atomic across file systems, and it loads a
+flipped bit without a word. Here a checkpoint is written beside its place, flushed and renamed; its
+checksum lies in a `.sha256` file; loading never unpickles code.
+"""
+
+import hashlib
+import io
+import logging
+import random
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from lit_transformer.record import write_bytes
+
+KEPT = 2
+"""Checkpoints to resume from that are kept: the newest, and one to fall back on."""
+
+logger = logging.getLogger(__name__)
+
+
+def step_file(folder: Path, step: int, suffix: str) -> Path:
+    return folder / f"step-{step:09d}{suffix}"
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Write `content` and its checksum. The checksum comes first, so no file is without one."""
+    checksum = hashlib.sha256(content).hexdigest()
+    write_bytes(path.with_name(path.name + ".sha256"), f"{checksum}  {path.name}\n".encode())
+    write_bytes(path, content)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file has the content that its checksum names."""
+    try:
+        expected = path.with_name(path.name + ".sha256").read_text("ascii").split()[0]
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+    except (OSError, IndexError, UnicodeDecodeError):
+        return False
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; broken newer ones are named in the log."""
+    for path in sorted(folder.glob("step-*.ckpt"), reverse=True):
+        if is_whole(path):
+            return path
+        logger.warning("%s does not match its checksum; trying the one before it", path.name)
+    return None
+
+
+def drop_old(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints."""
+    for path in sorted(folder.glob("step-*.ckpt"), reverse=True)[keep:]:
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + ".sha256").unlink(missing_ok=True)
+
+
+@final
+class AtomicCheckpointIO(CheckpointIO):
+    """What Lightning's trainer saves and loads through."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        stream = io.BytesIO()
+        torch.save(checkpoint, stream)
+        write_checked(Path(path), stream.getvalue())
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        assert isinstance(loaded, dict)
+        return loaded
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """A model's parameters as safetensors, with their checksum."""
+    save_tensors(model.state_dict(), path)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    write_checked(path, save({name: value.contiguous() for name, value in tensors.items()}))
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Parameters by name. ValueError where the file is not what was written."""
+    if not is_whole(path):
+        raise ValueError(f"{path}: does not match its checksum; train the run again")
+    return load_file(path)
+
+
+def remove_tree(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def random_state() -> dict[str, Any]:
+    """State of every generator that training may draw from, as tensors and plain values."""
+    version, words, gauss = random.getstate()
+    numpy_state = np.random.get_state(legacy=False)
+    assert isinstance(numpy_state, dict)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": {
+            **numpy_state,
+            "state": {**numpy_state["state"], "key": numpy_state["state"]["key"].tolist()},
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    inner = state["numpy"]["state"]
+    key = np.array(inner["key"], dtype=np.uint32)
+    np.random.set_state({**state["numpy"], "state": {**inner, "key": key}})
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

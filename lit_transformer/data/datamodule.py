@@ -1,0 +1,52 @@
+"""The corpus of a run as Lightning wants it: prepared once, read memory-mapped."""
+
+from pathlib import Path
+from typing import final
+
+import pytorch_lightning as pl
+
+from lit_transformer.config import RunConfig
+from lit_transformer.data import corpora, translation, vocab
+from lit_transformer.data.batching import UpdateLoader
+
+
+@final
+class TranslationData(pl.LightningDataModule):
+    """Corpus, vocabulary and tokenized parts. Usable after `setup`."""
+
+    def __init__(self, config: RunConfig, cache: Path) -> None:
+        super().__init__()
+        self.config, self.cache = config, cache
+        self.vocab: vocab.Vocab
+        self.corpus: corpora.Corpus
+        self.parts: dict[str, translation.TokenizedPart]
+
+    def prepare_data(self) -> None:
+        """Fetch, train the vocabulary and tokenize, each once per cache."""
+        data = self.config.data
+        self.corpus = corpora.prepare(data, self.cache)
+        self.vocab = vocab.train(self.corpus, data, self.cache)
+
+    def setup(self, stage: str) -> None:
+        self.parts = {
+            part: translation.tokenize(self.corpus, self.vocab, self.config.data, part, self.cache)
+            for part in corpora.PARTS
+            if part in self.corpus.parts
+        }
+
+    def train_dataloader(self) -> UpdateLoader:
+        train = self.config.train
+        return UpdateLoader(
+            self.parts["train"],
+            steps=train.steps,
+            tokens=train.tokens_per_batch,
+            micro_tokens=train.micro_tokens,
+            seed=train.seed,
+            pad=self.vocab.pad,
+            bos=self.vocab.bos,
+        )
+
+    @property
+    def evaluated(self) -> list[str]:
+        """The parts that are scored, the table's own first."""
+        return [part for part in corpora.PARTS if part != "train" and part in self.parts]

@@ -1,0 +1,99 @@
+"""Perplexity and translations of a part of the corpus, by one model."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lit_transformer import scoring
+from lit_transformer.config import RunConfig
+from lit_transformer.data.batching import cut, make_batch
+from lit_transformer.data.datamodule import TranslationData
+from lit_transformer.decoding import Hypothesis, search
+from lit_transformer.module import TransformerModule
+from lit_transformer.objective import perplexity
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase, how much of it is done, and of how much."""
+
+
+class Evaluation(NamedTuple):
+    """One model on one part."""
+
+    scores: dict[str, float]
+    """Metric (perplexity, bleu, chrf, ter, truncated) -> value."""
+    signatures: dict[str, str]
+    hypotheses: list[str]
+    """Detokenized, one a sentence, in the corpus's order."""
+
+
+@torch.inference_mode()
+def cross_entropy(module: TransformerModule, data: TranslationData, part: str) -> float:
+    """Unsmoothed loss of every target token of a part, in nats per token (word-piece)."""
+    pairs = data.parts[part]
+    order = np.lexsort((pairs.source_lengths, pairs.target_lengths))
+    config = data.config
+    tokens = config.train.micro_tokens or config.train.tokens_per_batch
+    longest = int(max(pairs.source_lengths.max(), pairs.target_lengths.max()))
+    module.eval()
+    total = 0.0
+    for piece in cut(order, pairs.source_lengths, pairs.target_lengths, max(tokens, longest)):
+        batch = make_batch(pairs, piece, data.vocab.pad, data.vocab.bos)
+        moved = type(batch)(*(tensor.to(module.device) for tensor in batch))
+        total += float(module.loss(moved, 0.0)[1])
+    return total / int(pairs.target_lengths.sum())
+
+
+def translate(
+    module: TransformerModule,
+    data: TranslationData,
+    part: str,
+    beam: int,
+    sentences: int | None,
+    progress: Callable[[int], None] | None,
+) -> list[Hypothesis]:
+    """Translations of the first `sentences` of a part (None: all), in order."""
+    pairs = data.parts[part]
+    count = len(pairs) if sentences is None else min(sentences, len(pairs))
+    module.eval()
+    return search(
+        module.model,
+        [pairs.source(index).tolist() for index in range(count)],
+        data.config.decode.model_copy(update={"beam": beam}),
+        pad=data.vocab.pad,
+        bos=data.vocab.bos,
+        eos=data.vocab.eos,
+        device=module.device,
+        progress=progress,
+    )
+
+
+def detokenized(data: TranslationData, hypotheses: list[Hypothesis]) -> list[str]:
+    texts = data.vocab.decode([hypothesis.ids for hypothesis in hypotheses])
+    return [" ".join(text.split()) for text in texts]  # a line each, whatever was generated
+
+
+def evaluate(
+    module: TransformerModule, data: TranslationData, part: str, progress: Progress, phase: str
+) -> Evaluation:
+    """Everything that a result says of one model on one part."""
+    config: RunConfig = data.config
+    total = len(data.parts[part])
+    progress(phase, 0, total)
+    found = translate(
+        module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
+    )
+    texts = detokenized(data, found)
+    scores = scoring.score(texts, data.corpus.parts[part].targets())
+    return Evaluation(
+        {
+            "perplexity": perplexity(cross_entropy(module, data, part)),
+            "bleu": scores.bleu,
+            "chrf": scores.chrf,
+            "ter": scores.ter,
+            "truncated": float(sum(hypothesis.truncated for hypothesis in found)),
+        },
+        scores.signatures,
+        texts,
+    )

@@ -1,0 +1,86 @@
+"""The LightningModule: one optimizer update as the paper describes it.
+
+Optimization is by hand, since an update may be several forward passes whose losses are summed and
+divided by the update's own count of target tokens, which fixed accumulation cannot do.
+"""
+
+from typing import final
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lit_transformer.config import RunConfig
+from lit_transformer.data.batching import Batch, Update
+from lit_transformer.model.transformer import Transformer
+from lit_transformer.objective import learning_rate, smoothed_loss
+
+
+@final
+class TransformerModule(pl.LightningModule):
+    """The model of section 3 with the optimizer, the rate and the loss of section 5."""
+
+    def __init__(self, config: RunConfig, vocab_size: int, pad: int) -> None:
+        super().__init__()
+        self.config = config
+        self.pad = pad
+        self.model = Transformer(config.model, vocab_size, pad)
+        self.automatic_optimization = False
+
+    def loss(self, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
+        """Summed over target tokens: the smoothed loss and the unsmoothed negative log-likelihood.
+
+        Padding never meets the vocabulary matrix.
+        """
+        states_BTD = self.model(batch.source_BS, batch.target_in_BT)
+        is_token_BT = batch.target_out_BT != self.pad
+        return smoothed_loss(
+            states_BTD[is_token_BT],
+            self.model.embedding.weight,
+            batch.target_out_BT[is_token_BT],
+            label_smoothing,
+        )
+
+    def training_step(self, update: Update, batch_idx: int) -> dict[str, Tensor]:
+        """One update -> its losses per target token and its gradient's norm."""
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.zero_grad(set_to_none=True)
+        losses, surprises = [], []
+        for batch in update.micro:
+            loss_sum, nll_sum = self.loss(batch, self.config.optim.label_smoothing)
+            self.manual_backward(loss_sum / update.target_tokens)
+            losses.append(loss_sum.detach())
+            surprises.append(nll_sum.detach())
+        gradient_norm = self._clip()
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate(self.global_step + 1)
+        optimizer.step()
+        return {
+            "loss": torch.stack(losses).sum() / update.target_tokens,
+            "nll": torch.stack(surprises).sum() / update.target_tokens,
+            "gradient_norm": gradient_norm,
+        }
+
+    def _clip(self) -> Tensor:
+        """Clip the whole gradient where the configuration says so -> its norm before that."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.config.optim.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters(), self.config.optim.clip_norm, norm)
+        return norm
+
+    def rate(self, step: int) -> float:
+        """The learning rate of update `step`, counted from 1 (section 5.3)."""
+        optim = self.config.optim
+        return learning_rate(step, self.config.model.d_model, optim.warmup_steps, optim.rate_factor)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optim = self.config.optim
+        return torch.optim.Adam(
+            self.parameters(),
+            lr=self.rate(1),
+            betas=(optim.beta1, optim.beta2),
+            eps=optim.eps,
+            fused=True,
+        )

@@ -1,0 +1,264 @@
+"""One configuration in, one Result out: fit, average, decode, score.
+
+Each phase leaves its outcome in the trial's directory and is passed over by a later attempt, so
+that a kill costs at most the phase, and in training at most `train.checkpoint_every` updates.
+"""
+
+import platform
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+from lit_transformer import checkpoints
+from lit_transformer.averaging import average, steps_to_average
+from lit_transformer.callbacks import Interrupted, Journal, on_cpu_without_bfloat16
+from lit_transformer.config import RunConfig
+from lit_transformer.config_io import ConfigError, dump
+from lit_transformer.data.datamodule import TranslationData
+from lit_transformer.evaluation import Progress, evaluate
+from lit_transformer.model import cost
+from lit_transformer.module import TransformerModule
+from lit_transformer.record import Record, write_bytes
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished trial says. Its fields are the keys of result.json."""
+
+    scores: dict[str, float]
+    """Metric's name -> value; see scoring.METRICS."""
+    signatures: dict[str, str]
+    """sacreBLEU's signature of each measure."""
+    parameters: dict[str, int]
+    """embedding, positions, non_embedding, total."""
+    vocabulary_size: int
+    vocabulary_sha256: str
+    steps: int
+    averaged_steps: list[int]
+    """Updates whose weights the averaged model is the mean of."""
+    skipped_pairs: int
+    """Training pairs left out as longer than data.max_tokens."""
+    cut_sources: dict[str, int]
+    """Part -> evaluation sources cut to data.max_tokens."""
+    device: str
+    threads: int
+
+
+def train(
+    config: RunConfig,
+    directory: Path,
+    cache: Path,
+    *,
+    device: torch.device,
+    threads: int,
+    should_stop: Callable[[], bool],
+) -> Result:
+    """Train, or go on where an earlier attempt stopped.
+
+    Raises Diverged where the loss is no longer finite, Interrupted where `should_stop` said so,
+    ConfigError where this device cannot do what the configuration asks.
+    """
+    started_s = time.perf_counter()
+    torch.set_num_threads(threads)
+    record = Record(directory)
+    write_bytes(record.config, dump(config).encode())
+    _refuse_emulation(config, device)
+    progress = _stoppable(record.show_progress, should_stop)
+    progress("preparing data", 0, 1)
+    data = TranslationData(config, cache)
+    data.prepare_data()
+    data.setup("fit")
+    write_bytes(record.vocabulary, data.vocab.path.read_bytes())
+    _check_vocabulary(record, data)
+    record.write_json("environment.json", _environment(device, threads))
+    torch.use_deterministic_algorithms(config.train.deterministic)
+    totals = _fit(config, record, data, device, progress, should_stop)
+    averaged_steps = _average(config, record)
+    module = TransformerModule(config, len(data.vocab), data.vocab.pad).to(device)
+    scores, signatures = _evaluate(module, data, record, progress)
+    parameters = cost.parameters(config.model, len(data.vocab))
+    scores["cost.parameters"] = float(parameters.total)
+    for name in ("train_seconds", "source_tokens", "target_tokens", "flops"):
+        scores[f"cost.{name}"] = float(totals[name])
+    beside_training = time.perf_counter() - started_s - totals["seconds_of_this_attempt"]
+    scores["cost.total_seconds"] = totals["train_seconds"] + beside_training
+    if config.train.keep != "checkpoints":
+        checkpoints.remove_tree(record.checkpoints)
+    if config.train.keep == "nothing":
+        for file in (record.weights, record.averaged):
+            file.unlink(missing_ok=True)
+    return Result(
+        scores=scores,
+        signatures=signatures,
+        parameters=parameters._asdict(),
+        vocabulary_size=len(data.vocab),
+        vocabulary_sha256=data.vocab.checksum,
+        steps=config.train.steps,
+        averaged_steps=averaged_steps,
+        skipped_pairs=data.parts["train"].skipped,
+        cut_sources={part: data.parts[part].cut for part in data.evaluated},
+        device=_device_name(device),
+        threads=threads,
+    )
+
+
+def _stoppable(show: Progress, should_stop: Callable[[], bool]) -> Progress:
+    """Show progress at most about twice a second, and stop between two steps when asked."""
+    shown = [("", 0.0)]
+
+    def progress(phase: str, done: int, total: int) -> None:
+        if should_stop() and phase != "training":  # training stops by itself, with a checkpoint
+            raise Interrupted(f"asked to stop while {phase}")
+        last_phase, last_s = shown[0]
+        now_s = time.monotonic()
+        if phase != last_phase or now_s - last_s > 0.5:
+            shown[0] = (phase, now_s)
+            show(phase, done, total)
+
+    return progress
+
+
+def _refuse_emulation(config: RunConfig, device: torch.device) -> None:
+    if config.train.precision == "bfloat16" and on_cpu_without_bfloat16(device):
+        raise ConfigError(
+            "train.precision=bfloat16: this processor has no bfloat16 instructions and would be "
+            "a hundred times slower; use train.precision=float32 or a GPU"
+        )
+
+
+def _check_vocabulary(record: Record, data: TranslationData) -> None:
+    """A resumed trial must find the vocabulary it began with."""
+    known = record.read_json("vocabulary.json")
+    if known is not None and known["sha256"] != data.vocab.checksum:
+        raise ConfigError(
+            f"{record.vocabulary}: the cached vocabulary is not the one this trial began with; "
+            f"restore it, or remove {record.path} to train afresh"
+        )
+    record.write_json("vocabulary.json", {"sha256": data.vocab.checksum, "size": len(data.vocab)})
+
+
+def _fit(
+    config: RunConfig,
+    record: Record,
+    data: TranslationData,
+    device: torch.device,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> dict[str, float]:
+    """Train to the last update -> tokens, seconds and operations. Leaves model.safetensors."""
+    done = record.read_json("training.json")
+    if done is not None and checkpoints.is_whole(record.weights):
+        return {**done, "seconds_of_this_attempt": 0.0}
+    _seed(config.train.seed)
+    module = TransformerModule(config, len(data.vocab), data.vocab.pad)
+    journal = Journal(record, data, progress, should_stop)
+    resumed = checkpoints.newest_whole(record.checkpoints)
+    trainer = pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_steps=config.train.steps,
+        precision="bf16-mixed" if config.train.precision == "bfloat16" else "32-true",
+        callbacks=[journal],
+        plugins=[LightningEnvironment(), checkpoints.AtomicCheckpointIO()],
+        default_root_dir=record.path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    loader = data.train_dataloader()
+    before_s = _seconds_in(resumed)
+    trainer.fit(module, loader, ckpt_path=resumed)
+    checkpoints.save_weights(module.model, record.weights)
+    totals = {
+        "train_seconds": journal.train_seconds,
+        "source_tokens": journal.source_tokens,
+        "target_tokens": journal.target_tokens,
+        "flops": _flops(config, data, journal.target_tokens),
+    }
+    record.write_json("training.json", totals)
+    return {**totals, "seconds_of_this_attempt": journal.train_seconds - before_s}
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _seconds_in(checkpoint: Path | None) -> float:
+    """Seconds of training that earlier attempts spent on what this one resumes."""
+    if checkpoint is None:
+        return 0.0
+    content = checkpoints.AtomicCheckpointIO().load_checkpoint(checkpoint)
+    return float(content["callbacks"]["Journal"]["train_seconds"])
+
+
+def _flops(config: RunConfig, data: TranslationData, target_tokens: int) -> float:
+    pairs = data.parts["train"]
+    return cost.training_flops(
+        config.model,
+        len(data.vocab),
+        float(pairs.source_lengths.mean()),
+        float(pairs.target_lengths.mean()),
+        target_tokens,
+    )
+
+
+def _average(config: RunConfig, record: Record) -> list[int]:
+    """Leave averaged.safetensors -> the updates that went into it."""
+    train = config.train
+    steps = steps_to_average(train.steps, train.average_every, train.average_last)
+    if not checkpoints.is_whole(record.averaged):
+        files = [checkpoints.step_file(record.checkpoints, step, ".safetensors") for step in steps]
+        checkpoints.save_tensors(average(files), record.averaged)
+    return steps
+
+
+def _evaluate(
+    module: TransformerModule, data: TranslationData, record: Record, progress: Progress
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Score the last and the averaged model on every part; what is done stays done."""
+    scores: dict[str, float] = {}
+    signatures: dict[str, str] = {}
+    for weights, suffix in ((record.weights, ""), (record.averaged, ".averaged")):
+        for part in data.evaluated:
+            name = f"{part}{suffix}"
+            found = record.read_json(f"scores/{name}.json")
+            if found is None:
+                module.model.load_state_dict(checkpoints.load_weights(weights))
+                result = evaluate(module, data, part, progress, f"decoding {name}")
+                text = "".join(f"{line}\n" for line in result.hypotheses)
+                write_bytes(record.hypotheses / f"{name}.txt", text.encode())
+                found = {"scores": result.scores, "signatures": result.signatures}
+                record.write_json(f"scores/{name}.json", found)
+            scores.update({f"{name}.{metric}": value for metric, value in found["scores"].items()})
+            signatures.update(found["signatures"])
+    return scores, signatures
+
+
+def _environment(device: torch.device, threads: int) -> dict[str, Any]:
+    names = ("torch", "pytorch-lightning", "sentencepiece", "sacrebleu", "numpy", "pandas")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": _device_name(device),
+        "threads": threads,
+        "versions": {name: version(name) for name in names},
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or "cpu")
