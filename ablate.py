@@ -1,0 +1,448 @@
+"""The front door: verbs, nothing else. Heavy libraries are imported by the verbs that need them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+    from rich.console import Console
+
+    from experiments.runners.local import Slot
+    from experiments.study import Setting, Study, Trial
+    from experiments.sweep import Planned
+    from lit_transformer.config_io import Given
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Ablations of the Transformer: from a study file to a table beside the paper's.",
+)
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A shipped study or a YAML file.")]
+SettingName = Annotated[
+    str, typer.Option("--setting", help="Where the study runs: a shipped setting or a YAML file.")
+]
+Only = Annotated[str, typer.Option(help="Arms to keep, as base,A1,C1; all where empty.")]
+Seeds = Annotated[str, typer.Option(help="How many seeds, as 3, or which, as 4,7,.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A value over all others.")
+]
+RootFolder = Annotated[Path, typer.Option("--root", help="Folder that holds mlruns/.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Gpus = Annotated[str | None, typer.Option(help="GPUs to use, as 0,1,3; empty: the CPU.")]
+PerGpu = Annotated[int, typer.Option(min=1, help="Trials that share a GPU.")]
+AtOnce = Annotated[int | None, typer.Option(min=1, help="Most trials at once.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="An MLflow run's id, or a digest.")]
+
+HERE = Path()
+
+
+def main() -> None:
+    """The command `ablate`. Exit status: 0 well, 1 a trial failed, 2 bad input, 130 stopped."""
+    # Torch is built for it, and a trial's threads are its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with _plain_errors():
+        app()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """A message and exit status 2 for what the user can mend; tracebacks for what we must."""
+    try:
+        yield
+    except ValueError as error:
+        from experiments.store import StoreError
+        from lit_transformer.config_io import ConfigError
+        from lit_transformer.data.cache import CorpusError
+
+        if not isinstance(error, ConfigError | CorpusError | StoreError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+@app.command()
+def sweep(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    seeds: Seeds = "1",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    gpus: Gpus = None,
+    trials_per_gpu: PerGpu = 1,
+    at_once: AtOnce = None,
+    dry_run: Annotated[bool, typer.Option(help="Check everything and print the plan.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train every arm of STUDY with every seed; what is done stays done."""
+    chosen, where = _load(study, setting)
+    trials = _expand(chosen, where, seeds, only, sets)
+    if as_json and not dry_run:
+        raise _usage("--json goes with --dry-run; for the results use `ablate report --json`")
+    done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json)
+    if dry_run:
+        return
+    _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def run(
+    what: Annotated[str, typer.Argument(metavar="STUDY/ARM or FILE", help="What to train.")],
+    setting: Annotated[str | None, typer.Option("--setting", help="Where; not for a file.")] = None,
+    seed: Annotated[int, typer.Option(help="The trial's seed; not for a file.")] = 1,
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    gpus: Gpus = None,
+) -> None:
+    """Train one configuration: an arm of a study, or a configuration file."""
+    trial = _one_trial(what, setting, seed, sets)
+    done = _sweep([trial], root, gpus, 1, 1, dry_run=False, as_json=False)
+    _print_scores(root, trial.digest)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
+    """Train a run's configuration again, apart from what tables count; print old beside new."""
+    from experiments import display, sweep
+    from lit_transformer.record import Record
+
+    directory = _directory(run_id, root)
+    item = sweep.plan_again(directory, run_id)
+    done = _carry_out([item], root, _slots(1, gpus, 1, 1))
+    old, new = Record(directory).result(), item.record.result()
+    if old is not None and new is not None:
+        _console().print(display.comparison(old["scores"], new["scores"]))
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def status(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    seeds: Seeds = "1",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    as_json: Json = False,
+) -> None:
+    """How every trial of STUDY stands: kind, reason, attempts and where its log is."""
+    from experiments import display, mirror
+    from experiments.sweep import Root, plan
+
+    trials = _expand(*_load(study, setting), seeds, only, sets)
+    planned = plan(trials, Root(root))
+    if as_json:
+        print(json.dumps(display.plan_json(planned), indent=1))
+    else:
+        _console().print(display.status_table(planned))
+        _console().print(display.plan_summary(planned), highlight=False)
+    for problem in mirror.mend(root):
+        print(problem, file=sys.stderr)
+
+
+@app.command()
+def report(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    seeds: Annotated[str, typer.Option(help="As for sweep; empty: those that have run.")] = "",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    as_json: Json = False,
+) -> None:
+    """The table of STUDY beside the paper's; files .md .csv .tex .html .json under mlruns/reports."""
+    chosen, where = _load(study, setting)
+    trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
+    if as_json:
+        from analysis import assembly, rendering
+
+        made = assembly.table(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+        print(rendering.json_text(made))
+        return
+    _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+
+
+@app.command()
+def ui(
+    root: RootFolder = HERE,
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+) -> None:
+    """Open MLflow's UI on the runs of --root; it listens on this machine alone."""
+    from experiments import store, tracking
+
+    tracking.prepare_store(root)
+    command, environment = store.ui_command(root, host, port, open_to_network=False)
+    print(f"MLflow's UI: http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    os.execvpe(command[0], command, {**os.environ, **environment})
+
+
+@app.command()
+def sync(root: RootFolder = HERE) -> None:
+    """Send to MLflow what it lacks of the trials' directories, and put its statuses right."""
+    from experiments import mirror
+
+    problems = mirror.sync_all(root) + mirror.mend(root)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Studies, settings, configurations (YAML).")],
+    setting: Annotated[
+        str, typer.Option("--setting", help="Where studies are checked.")
+    ] = "wmt14-en-de",
+) -> None:
+    """Validate YAML files: studies, settings, recipes, configurations."""
+    from experiments import checking
+
+    for file in files:
+        print(f"{file}: {checking.check(file, setting)}")
+
+
+@app.command()
+def keys(as_json: Json = False) -> None:
+    """Every dotted key: type, range, default and meaning."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from lit_transformer import config_io
+
+    found = config_io.keys()
+    if as_json:
+        print(json.dumps({"keys": [key._asdict() for key in found]}, indent=1))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("key", "type", "range", "default", "meaning"):
+        table.add_column(name, overflow="fold")
+    for key in found:
+        default = config_io.as_yaml(key.default)
+        table.add_row(key.name, escape(key.type), key.range, default, escape(key.meaning))
+    _console().print(table)
+
+
+@app.command()
+def translate(
+    run_id: RunId,
+    root: RootFolder = HERE,
+    averaged: Annotated[bool, typer.Option(help="Use the averaged model.")] = False,
+) -> None:
+    """Translate standard input, a sentence a line, with a finished run's model."""
+    directory = _directory(run_id, root)
+    lines = sys.stdin.buffer.read().decode("utf-8", errors="replace").split("\n")
+    sentences = lines[:-1] if lines[-1] == "" else lines
+    import torch
+
+    from lit_transformer.translator import Translator
+
+    try:
+        translator = Translator(directory, averaged=averaged, device=torch.device("cpu"))
+    except ValueError as error:
+        raise _usage(str(error)) from None
+    for line in translator.translate(sentences):
+        print(line)
+
+
+def _usage(message: str) -> Exception:
+    from lit_transformer.config_io import ConfigError
+
+    return ConfigError(message)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _load(study: str, setting: str) -> tuple[Study, Setting]:
+    from experiments.study import load_setting, load_study
+
+    return load_study(study), load_setting(setting)
+
+
+def _expand(
+    study: Study, setting: Setting, seeds: str, only: str, sets: Sequence[str] | None
+) -> list[Trial]:
+    from experiments.study import expand
+
+    arms = [arm.strip() for arm in only.split(",") if arm.strip()]
+    return expand(study, setting, _parse_seeds(seeds), arms, _overrides(sets))
+
+
+def _overrides(sets: Sequence[str] | None) -> Mapping[str, Given]:
+    from lit_transformer.config_io import parse_set
+
+    return dict(parse_set(text) for text in sets or ())
+
+
+def _parse_seeds(text: str) -> list[int]:
+    """`3` is seeds 1, 2, 3; `4,7` and `4,` are those."""
+    words = [word.strip() for word in text.split(",")]
+    try:
+        numbers = [int(word) for word in words if word]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < (1 if len(words) == 1 else 0):
+        raise _usage(f"--seeds {text}: a count such as 3, or a list such as 4,7")
+    return list(range(1, numbers[0] + 1)) if len(words) == 1 else numbers
+
+
+def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
+    from experiments import store
+    from analysis import runs
+
+    found = runs.read(store.uri(root), study.name, setting.name)
+    return ",".join(str(seed) for seed in sorted(set(found["seed"]))) + "," if len(found) else "1"
+
+
+def _one_trial(what: str, setting: str | None, seed: int, sets: Sequence[str] | None) -> Trial:
+    from experiments import study as studies
+    from lit_transformer import config_io
+
+    if Path(what).suffix in (".yaml", ".yml") and setting is None:
+        given = config_io.written(config_io.read_yaml(Path(what)))
+        return studies.trial_from_config(config_io.build({**given, **_overrides(sets)}))
+    reference = studies.parse_reference(what)
+    if setting is None:
+        raise _usage(f"{what}: an arm of a study needs --setting; a configuration file needs none")
+    chosen, where = _load(reference.study, setting)
+    return studies.expand(chosen, where, [seed], [reference.arm], _overrides(sets))[0]
+
+
+def _slots(
+    trials: int, gpus: str | None, trials_per_gpu: int, at_once: int | None
+) -> Sequence[Slot]:
+    from experiments.runners import local
+
+    named = local.find_gpus() if gpus is None else [g.strip() for g in gpus.split(",") if g.strip()]
+    return local.plan_slots(trials, named, trials_per_gpu, at_once)
+
+
+def _sweep(
+    trials: Sequence[Trial],
+    root: Path,
+    gpus: str | None,
+    trials_per_gpu: int,
+    at_once: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> bool:
+    """Plan and run -> whether every trial is finished."""
+    from experiments import display, sweep
+
+    sweep.check(trials)
+    planned = sweep.plan(trials, sweep.Root(root))
+    if as_json:
+        print(json.dumps(display.plan_json(planned), indent=1))
+        return True
+    console = _console()
+    console.print(display.plan_table(planned))
+    console.print(display.plan_summary(planned), highlight=False)
+    if dry_run:
+        return True
+    todo = sum(item.state.kind != "finished" for item in planned)
+    return _carry_out(planned, root, _slots(max(todo, 1), gpus, trials_per_gpu, at_once))
+
+
+def _carry_out(planned: Sequence[Planned], root: Path, slots: Sequence[Slot]) -> bool:
+    """Run what is not finished -> whether everything is."""
+    from experiments import display, mirror, sweep, tracking
+    from experiments.runners.local import LocalRunner
+
+    place, console = sweep.Root(root), _console()
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    tracking.prepare_store(root)
+    with LocalRunner(slots) as runner, mirror.Mirror(root) as mirrored:
+        todo = [item.trial for item in planned if item.record.result() is None]
+        sweep.prepare(todo, place, console.print)
+        with display.Screen(console) as screen:
+            sweep.run(planned, place, runner, mirrored, screen)
+        for problem in mirrored.close(60):
+            print(problem, file=sys.stderr)
+    return all(item.record.result() is not None for item in planned)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_scores(root: Path, digest: str) -> None:
+    from experiments.sweep import Root
+    from lit_transformer.record import Record
+
+    record = Record(Root(root).trial(digest))
+    result = record.result()
+    if result is None:
+        print(f"not finished: {record.state().reason} (log: {record.log})", file=sys.stderr)
+        return
+    for name, value in result["scores"].items():
+        print(f"{name:32} {value:,.6g}")
+    print(f"{'directory':32} {record.path}")
+
+
+def _directory(run_id: str, root: Path) -> Path:
+    """The trial's directory of an MLflow run, or of a digest."""
+    from analysis import runs
+    from experiments import store
+    from experiments.sweep import Root
+
+    place = Root(root)
+    if place.trial(run_id).is_dir():
+        return place.trial(run_id)
+    folder = runs.directory(store.uri(root), run_id)
+    if folder is None or not (place.mlruns / folder).is_dir():
+        raise _usage(f"{run_id}: no run of this id with a trial under {place.mlruns}")
+    return place.mlruns / folder
+
+
+def _command(
+    study: str, setting: str, trials: Sequence[Trial], only: str, sets: Sequence[str] | None
+) -> str:
+    """The command that runs these trials."""
+    seeds = sorted({trial.seed for trial in trials})
+    count = len(seeds)
+    told = str(count) if seeds == list(range(1, count + 1)) else ",".join(map(str, seeds)) + ","
+    words = ["ablate", "sweep", study, "--setting", setting, "--seeds", told]
+    words += ["--only", only] if only else []
+    return shlex.join([*words, *(word for text in sets or () for word in ("--set", text))])
+
+
+def _print_report(
+    study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
+) -> None:
+    from analysis import assembly
+
+    made = assembly.table(study, setting, trials, root, command)
+    width = _console().width if sys.stdout.isatty() else None
+    text, files = assembly.write(made, trials, root, width)
+    print(text)
+    for kind, path in files.items():
+        print(f"{kind:5} {path}")
+    print(f"runs  ablate ui --root {root}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Which runs a table counts, and for which trial.
+
+A run counts when its arm, seed and digest are those of a trial that the study lists now and it is
+no rerun. A mean is taken over finished runs that were scored with one signature; otherwise there
+is none, and the measure says why.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any, NamedTuple, Protocol
+
+import pandas as pd
+from scipy.special import stdtrit
+
+from lit_transformer.config import RunConfig
+
+TrialKey = tuple[str, int, str]
+"""Arm, seed and digest."""
+
+
+class ExpectedTrial(Protocol):
+    """What a table needs to know of one trial of the study as it is now."""
+
+    @property
+    def arm(self) -> str: ...
+    @property
+    def group(self) -> str | None: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def config(self) -> RunConfig: ...
+    @property
+    def checksums(self) -> Mapping[str, str]: ...
+    @property
+    def digest(self) -> str: ...
+
+
+class Run(NamedTuple):
+    """One run as the tracker holds it."""
+
+    run_id: str
+    experiment_id: str
+    arm: str
+    seed: int
+    digest: str
+    kind: str
+    commit: str
+    dirty: bool
+    device: str
+    trained_as: str
+    scores: Mapping[str, float]
+    signatures: Mapping[str, str]
+
+
+class Slot(NamedTuple):
+    """An expected trial and the run that answers it; None: not run."""
+
+    seed: int
+    digest: str
+    run: Run | None
+
+    @property
+    def state(self) -> str:
+        return "not run" if self.run is None else self.run.kind
+
+    @property
+    def finished(self) -> bool:
+        return self.state == "finished"
+
+
+class Measure(NamedTuple):
+    """One metric of one arm, over the seeds that finished."""
+
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    withheld: str
+    """Why there is no mean although there are values; empty: nothing is withheld."""
+
+    @property
+    def mean(self) -> float | None:
+        return None if self.withheld or not self.values else fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation (n - 1) over seeds; one seed has none."""
+        return None if self.withheld or len(self.values) < 2 else stdev(self.values)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % t-interval of the mean over seeds; one seed has none."""
+        mean, deviation, n = self.mean, self.deviation, len(self.values)
+        if mean is None or deviation is None:
+            return None
+        half = float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
+        return mean - half, mean + half
+
+
+class Unused(NamedTuple):
+    """A run that is not counted, and why."""
+
+    run: Run
+    reason: str
+
+
+def read_runs(frame: pd.DataFrame) -> list[Run]:
+    """The tidy frame's rows without its reruns; scores that are not finite are left out."""
+    names = [str(name) for name in frame.columns if str(name).startswith("score.")]
+    scores = frame[names].to_numpy(dtype=float, na_value=math.nan)
+    words = frame.drop(columns=names).to_dict("records")
+    return [
+        _run({str(key): value for key, value in record.items()}, dict(zip(names, row, strict=True)))
+        for record, row in zip(words, scores.tolist(), strict=True)
+        if not _text(record, "rerun_of")
+    ]
+
+
+def by_trial(runs: Iterable[Run]) -> dict[TrialKey, list[Run]]:
+    """The runs of each (arm, seed, digest)."""
+    answers: dict[TrialKey, list[Run]] = {}
+    for run in runs:
+        answers.setdefault((run.arm, run.seed, run.digest), []).append(run)
+    return answers
+
+
+def slots(
+    trials: Sequence[ExpectedTrial], answers: Mapping[TrialKey, Sequence[Run]]
+) -> tuple[Slot, ...]:
+    """Each trial with the run that answers it."""
+    found = []
+    for trial in trials:
+        runs = answers.get((trial.arm, trial.seed, trial.digest), ())
+        # Of several runs the newest that finished speaks; they tell of one record.
+        finished = [run for run in runs if run.kind == "finished"] or list(runs)
+        found.append(Slot(trial.seed, trial.digest, finished[-1] if finished else None))
+    return tuple(found)
+
+
+def measures(runs: Sequence[Run], signatures: Mapping[str, str]) -> dict[str, Measure]:
+    """Every metric of an arm's finished runs, withheld where signatures are not the column's."""
+    names = dict.fromkeys(name for run in runs for name in run.scores)
+    return {name: _measure(name, runs, signatures) for name in names}
+
+
+def _measure(name: str, runs: Sequence[Run], signatures: Mapping[str, str]) -> Measure:
+    scorer = name.rpartition(".")[2]
+    held = [run for run in runs if name in run.scores]
+    agree = all(run.signatures.get(scorer, "") == signatures.get(scorer, "") for run in held)
+    return Measure(
+        tuple(run.seed for run in held),
+        tuple(run.scores[name] for run in held),
+        "" if agree else f"scored with another {scorer} signature than the column's",
+    )
+
+
+def signatures(runs: Sequence[Run]) -> dict[str, str]:
+    """Each scorer's most frequent signature; of equals the one that comes first in the table."""
+    scorers = dict.fromkeys(scorer for run in runs for scorer in run.signatures)
+    return {
+        scorer: Counter(run.signatures.get(scorer, "") for run in runs).most_common(1)[0][0]
+        for scorer in scorers
+    }
+
+
+def unused(runs: Sequence[Run], trials: Sequence[ExpectedTrial]) -> tuple[Unused, ...]:
+    """Runs that no expected trial asks for."""
+    wanted = {(trial.arm, trial.seed, trial.digest) for trial in trials}
+    arms, seeds = {trial.arm for trial in trials}, {trial.seed for trial in trials}
+    rest = []
+    for run in sorted(runs, key=lambda run: (run.arm, run.seed, run.digest, run.run_id)):
+        if (run.arm, run.seed, run.digest) in wanted:
+            continue
+        if run.arm not in arms:
+            reason = "the study has no such row now"
+        elif run.seed not in seeds:
+            reason = "the table has no such seed"
+        else:
+            reason = "stale: the row has another digest now"
+        rest.append(Unused(run, reason))
+    return tuple(rest)
+
+
+def _run(record: Mapping[str, object], scores: Mapping[str, float]) -> Run:
+    signatures = {
+        key.removeprefix("signature."): _text(record, key)
+        for key in record
+        if key.startswith("signature.") and _text(record, key)
+    }
+    return Run(
+        run_id=_text(record, "run_id"),
+        experiment_id=_text(record, "experiment_id"),
+        arm=_text(record, "arm"),
+        seed=int(_text(record, "seed")),
+        digest=_text(record, "digest"),
+        kind=_text(record, "kind"),
+        commit=_text(record, "commit"),
+        dirty=_text(record, "dirty").lower() == "true",
+        device=_text(record, "device"),
+        trained_as=_text(record, "trained_as"),
+        scores={
+            name.removeprefix("score."): value
+            for name, value in scores.items()
+            if math.isfinite(value)
+        },
+        signatures=signatures,
+    )
+
+
+def _text(record: Mapping[Any, object], key: str) -> str:
+    """A cell as text; None, NaN and an absent column are empty."""
+    value = record.get(key)
+    return "" if value is None or value != value else str(value)

@@ -1,0 +1,169 @@
+"""A table as a LaTeX document in the manner of the paper's Table 3, ours beside its figures.
+
+Compiles with pdflatex and the packages of a small installation: booktabs, geometry, graphicx. What
+stands between the two marked lines may be copied into another document.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from analysis.columns import Column, Symbol, beside_columns, groups, main_columns, spanning
+from analysis.notes import Note, notes
+from analysis.tables import Table
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "±": r"$\pm$", "Δ": r"$\Delta$", "ε": r"$\epsilon$", "×": r"$\times$", "⁶": "$^6$",
+    "†": r"\dag{}", "‡": r"\ddag{}", "–": "--",
+}  # fmt: skip
+_ACCENTED = frozenset("àáâãäåçèéêëìíîïñòóôõöùúûüýÿÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝßæøÆØ")
+
+_DOCUMENT = r"""\documentclass[10pt]{article}
+\usepackage[a4paper,landscape,margin=15mm]{geometry}
+\usepackage{booktabs}
+\usepackage{graphicx}
+\providecommand{\textquotedbl}{''}
+\pagestyle{empty}
+\begin{document}
+%% The table begins here.
+%(table)s
+%% The table ends here.
+%(beside)s\end{document}
+"""
+_TABLE = r"""\begin{table}[ht]
+\centering
+\caption{%(caption)s}
+%(open)s\begin{tabular}{%(columns)s}
+\toprule
+%(head)s
+\midrule
+%(body)s
+\bottomrule
+\end{tabular}%(close)s
+%(notes)s\end{table}"""
+
+
+def document(table: Table) -> str:
+    """A whole document: the table, its notes, and what stands beside it."""
+    main, beside = main_columns(table), beside_columns(table)
+    words = "\n\n".join(rf"\noindent {_note(note)}" for note in notes(table, spanned=True))
+    block = f"\\par\\medskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\\sloppy\n{words}\n"
+    parts = {
+        "table": _tabular(table, main, _caption(table), block + "\\end{minipage}\n"),
+        "beside": "",
+    }
+    if beside:
+        caption = f"{_caption(table)} Averaged model and test part."
+        parts["beside"] = _tabular(table, beside, caption, "") + "\n"
+    return _DOCUMENT % parts
+
+
+def escape(text: str) -> str:
+    """Any text as LaTeX that prints it; a sign that the fonts may lack is named by its number."""
+    return "".join(_sign(sign) for sign in text)
+
+
+def _sign(sign: str) -> str:
+    if sign in _ESCAPES:
+        return _ESCAPES[sign]
+    if sign.isspace() or not sign.isprintable():
+        return " "
+    return sign if sign.isascii() or sign in _ACCENTED else f"[U+{ord(sign):04X}]"
+
+
+def _caption(table: Table) -> str:
+    heading = table.heading
+    return (
+        f"{escape(heading.study)} (version {escape(heading.version)}) in the setting "
+        f"{escape(heading.setting)}. Unlisted values are those of the base model."
+    )
+
+
+def _note(note: Note) -> str:
+    code = "".join(
+        {"-": "{-}", "|": r"\textbar\allowbreak{}"}.get(sign, _sign(sign)) for sign in note.code
+    )
+    parts = [escape(note.mark), escape(note.text), rf"\texttt{{{code}}}" if code else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _tabular(table: Table, columns: Sequence[Column], caption: str, words: str) -> str:
+    wide = len(columns) > 10
+    body = "\n\\midrule\n".join(
+        "\n".join(_line(table, columns, number) for number in numbers)
+        for _, numbers in groups(table)
+    )
+    return _TABLE % {
+        "caption": caption,
+        "open": r"\resizebox{\linewidth}{!}{" if wide else "",
+        "close": "}" if wide else "",
+        "columns": "@{}" + "".join(map(_alignment, columns)) + "@{}",
+        "head": _header(columns),
+        "body": body,
+        "notes": words,
+    }
+
+
+def _alignment(column: Column) -> str:
+    match column.kind:
+        case "arm" | "trials" | "words":
+            return "l"
+        case "setting":
+            return "c"
+        case "paper" | "ours":
+            return r"r@{\,}l" if _spread(column) else "r"
+
+
+def _spread(column: Column) -> bool:
+    return any(cell.spread for cell in column.cells)
+
+
+def _span(column: Column) -> int:
+    return 2 if _spread(column) else 1
+
+
+def _header(columns: Sequence[Column]) -> str:
+    tops, rules, place = [], [], 1
+    for top, members in groupby(columns, key=lambda column: column.top):
+        span = sum(map(_span, members))
+        tops.append(
+            rf"\multicolumn{{{span}}}{{c}}{{{_symbol(top)}}}" if top.text else "&" * (span - 1)
+        )
+        if top.text:
+            rules.append(rf"\cmidrule(lr){{{place}-{place + span - 1}}}")
+        place += span
+    heads = [
+        rf"\multicolumn{{{_span(column)}}}{{{'l' if column.kind in ('arm', 'trials') else 'c'}}}"
+        rf"{{{_symbol(column.head)}}}"
+        for column in columns
+    ]
+    return " & ".join(tops) + " \\\\\n" + "".join(rules) + "\n" + " & ".join(heads) + r" \\"
+
+
+def _symbol(symbol: Symbol) -> str:
+    if symbol.below:
+        return rf"${escape(symbol.text).strip('$')}_{{\mathrm{{{escape(symbol.below)}}}}}$"
+    return f"${symbol.text}$" if len(symbol.text) == 1 else escape(symbol.text)
+
+
+def _line(table: Table, columns: Sequence[Column], number: int) -> str:
+    row = table.rows[number]
+    cells: list[str] = []
+    for kind, members in groupby(columns, key=lambda column: column.kind):
+        run = list(members)
+        words = spanning(table, row) if kind == "setting" else ""
+        if words:
+            cells.append(rf"\multicolumn{{{len(run)}}}{{c}}{{{escape(words)}}}")
+        else:
+            cells += [part for column in run for part in _parts(column, number)]
+    return " & ".join(cells) + r" \\"
+
+
+def _parts(column: Column, number: int) -> list[str]:
+    cell = column.cells[number]
+    text = escape(cell.text)
+    if column.kind in ("paper", "ours") and text.startswith("-") and cell.order is not None:
+        text = "$-$" + text[1:]
+    return [text, escape(cell.spread)] if _spread(column) else [text]

@@ -1,0 +1,155 @@
+"""What a table must say besides its numbers: what was scored, what is missing, what cannot be
+compared. Plain sentences; the writers add the markup."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
+from analysis.tables import PAPER_KEYS, Table
+
+NAMED = 12
+"""Trials or runs named one by one before a note counts the rest."""
+
+
+class Note(NamedTuple):
+    """A footnote; `code` is printed behind it as it stands, a signature or a command."""
+
+    mark: str
+    text: str
+    code: str
+
+
+def notes(table: Table, spanned: bool) -> list[Note]:
+    """Every note that the table needs, the most general first.
+
+    `spanned`: the writer prints row (E)'s words in the row itself.
+    """
+    found = [Note("", _scored(table), "")]
+    found += [
+        Note("", f"{scorer} signature:", signature)
+        for scorer, signature in sorted(table.signatures.items())
+        if any(name.rpartition(".")[2] == scorer for row in table.rows for name in row.measures)
+    ]
+    if table.paper_source:
+        found.append(Note(PUBLISHED, _published(table), ""))
+    found += _row_notes(table, spanned)
+    found += _withheld(table)
+    return [*found, *_missing(table), *_unused(table), *_commits(table)]
+
+
+def summary(table: Table) -> str:
+    """`20 rows, seeds 1 and 2: 38 of 40 trials finished`."""
+    return (
+        f"{_count(len(table.rows), 'row')}, {_seeds(table)}: "
+        f"{table.finished} of {_count(table.trials, 'trial')} finished"
+    )
+
+
+def departures(table: Table) -> list[tuple[str, str, str]]:
+    """Keys in which this setting's base is not the paper's: (key, paper's value, ours)."""
+    return [(key, value(a), value(b)) for key, (a, b) in table.departures.items()]
+
+
+def _scored(table: Table) -> str:
+    text = (
+        "Scores are those of the last step, not averaged, on the valid part; "
+        "perplexity is per word-piece, without label smoothing."
+    )
+    if len(table.seeds) == 1:
+        return f"{text} One seed ({table.seeds[0]}): there is no interval."
+    return f"{text} Ours: mean ± standard deviation over {_seeds(table)}; one seed alone has none."
+
+
+def _published(table: Table) -> str:
+    text = f"Published figures: {table.paper_source}."
+    reasons = ["the paper's BLEU is tokenised, with compounds split, and ours is sacreBLEU"]
+    data = [key for key in table.departures if key.startswith("data.")]
+    sizes = [key for key in table.departures if key in PAPER_KEYS]
+    others = len(table.departures) - len(data) - len(sizes)
+    if others:
+        reasons.insert(0, f"{_count(others, 'other key')} of the base model set otherwise")
+    if sizes:
+        reasons.insert(0, f"other sizes (base: {_values(table, sizes)})")
+    if data:
+        reasons.insert(0, f"other data ({_values(table, data)})")
+    if not table.departures:
+        return f"{text} BLEU is not comparable with ours: {reasons[0]}."
+    return f"{text} Not comparable with ours: {'; '.join(reasons)}. Compare the differences."
+
+
+def _values(table: Table, keys: Sequence[str]) -> str:
+    return ", ".join(f"{short(key)} {value(table.departures[key][1])}" for key in keys)
+
+
+def _row_notes(table: Table, spanned: bool) -> list[Note]:
+    found = []
+    for row in table.rows:
+        words = changes(table, row, hidden=True)
+        if spanned and spanning(table, row):
+            continue
+        if row.label or (words and row is not table.base):
+            found.append(Note("", f"{row.arm}: {row.label or ', '.join(words)}.", ""))
+    return found
+
+
+def _withheld(table: Table) -> list[Note]:
+    found: dict[str, list[str]] = {}
+    for row in table.rows:
+        for name, measure in row.measures.items():
+            if measure.withheld:
+                found.setdefault(measure.withheld, []).append(f"{row.arm} {name}")
+    return [
+        Note(WITHHELD, f"Not shown, {reason}: {_some(cells)}.", "")
+        for reason, cells in found.items()
+    ]
+
+
+def _missing(table: Table) -> list[Note]:
+    if not table.missing:
+        return []
+    named = [f"{arm} seed {slot.seed} ({_state(slot.state)})" for arm, slot in table.missing]
+    text = f"{len(named)} of {_count(table.trials, 'trial')} unfinished: {_some(named)}."
+    return [Note("", f"{text} This completes the table:", table.heading.command)]
+
+
+def _unused(table: Table) -> list[Note]:
+    by_reason: dict[str, list[str]] = {}
+    for run, reason in table.unused:
+        named = f"{run.arm} seed {run.seed}, digest {run.digest}"
+        by_reason.setdefault(reason, []).append(named)
+    return [
+        Note("", f"Not counted ({reason}): {_some(named)}.", "")
+        for reason, named in by_reason.items()
+    ]
+
+
+def _commits(table: Table) -> list[Note]:
+    dirty = sum(run.dirty for run in table.runs)
+    commits = sorted({run.commit for run in table.runs if run.commit})
+    found = []
+    if len(commits) > 1:
+        found.append(Note("", f"The runs are of {len(commits)} commits: {_some(commits)}.", ""))
+    if dirty:
+        text = f"{_count(dirty, 'run')} with changes that were not committed."
+        found.append(Note("", text, ""))
+    return found
+
+
+def _seeds(table: Table) -> str:
+    words = [str(seed) for seed in table.seeds]
+    if len(words) == 1:
+        return f"seed {words[0]}"
+    return f"seeds {', '.join(words[:-1])} and {words[-1]}"
+
+
+def _some(words: Sequence[str]) -> str:
+    rest = len(words) - NAMED
+    return "; ".join(words[:NAMED]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def _state(state: str) -> str:
+    return state.replace("_", " ")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,228 @@
+"""A table as a page, and all of its files.
+
+The page needs nothing from outside: style, script and pictures are in it, and its policy lets the
+browser load nothing else. The same table gives the same bytes.
+"""
+
+import base64
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis import latex, plots, rendering
+from analysis.columns import (
+    Column,
+    beside_columns,
+    changes,
+    groups,
+    main_columns,
+    plain,
+    spanning,
+)
+from analysis.counting import Run
+from analysis.notes import departures, notes, summary
+from analysis.tables import BLEU, PERPLEXITY, Table
+
+TEMPLATES = Path(__file__).with_name("templates")
+TRAIN_SECONDS = "cost.train_seconds"
+
+
+class Sample(NamedTuple):
+    """One sentence of the valid part as a trial translated it."""
+
+    arm: str
+    seed: int
+    source: str
+    reference: str
+    hypothesis: str
+
+
+class Places(NamedTuple):
+    """Where the page's links lead."""
+
+    tracker: str
+    """Address of MLflow's UI."""
+    trials: Path
+    """The folder that holds the trials' directories."""
+
+
+class Trial(NamedTuple):
+    """One expected trial as a line of the page's list of runs."""
+
+    arm: str
+    seed: int
+    state: str
+    run: Run | None
+    run_link: str
+    folder_link: str
+    perplexity: float | None
+    bleu: float | None
+    seconds: float | None
+
+
+def write(
+    table: Table,
+    histories: pd.DataFrame,
+    samples: Sequence[Sample],
+    places: Places,
+    folder: Path,
+) -> dict[str, Path]:
+    """Writes report.md, .csv, .tex, .json and .html, each whole or not at all -> format: file."""
+    texts = {
+        "md": rendering.markdown(table, None),
+        "csv": rendering.csv_text(table),
+        "tex": latex.document(table),
+        "json": rendering.json_text(table),
+        "html": page(table, histories, samples, places, folder),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return {kind: _replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
+
+
+def page(
+    table: Table,
+    histories: pd.DataFrame,
+    samples: Sequence[Sample],
+    places: Places,
+    folder: Path,
+) -> str:
+    """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
+    script = (TEMPLATES / "report.js").read_text("utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["plain"] = plain
+    main, beside = main_columns(table), beside_columns(table)
+    return environment.get_template("report.html.j2").render(
+        table=table,
+        heading=table.heading,
+        summary=summary(table),
+        notes=notes(table, spanned=True),
+        main=main,
+        tops=_tops(main),
+        beside=beside,
+        beside_tops=_tops(beside),
+        firsts={numbers[0] for _, numbers in groups(table)},
+        spans=[spanning(table, row) for row in table.rows],
+        changes=[changes(table, row, hidden=False) for row in table.rows],
+        trials={row.arm: _trials(table, row.arm, places, folder) for row in table.rows},
+        differences=_differences(table),
+        curves=_curves(table, histories),
+        departures=departures(table),
+        provenance=_provenance(table),
+        samples=_samples(samples),
+        style=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
+    """The upper header: the first column under each of its cells, and how many share it."""
+    found = []
+    for _, members in groupby(columns, key=lambda column: column.top.text or column.name):
+        some = list(members)
+        found.append((some[0], len(some)))
+    return found
+
+
+def _trials(table: Table, arm: str, places: Places, folder: Path) -> list[Trial]:
+    row = next(row for row in table.rows if row.arm == arm)
+    to_trials = Path(os.path.relpath(places.trials, folder)).as_posix()
+    found = []
+    for slot in row.slots:
+        scores = slot.run.scores if slot.run else {}
+        found.append(
+            Trial(
+                arm=arm,
+                seed=slot.seed,
+                state=slot.state.replace("_", " "),
+                run=slot.run,
+                run_link=_run_link(places.tracker, slot.run) if slot.run else "",
+                folder_link=f"{quote(to_trials)}/{quote(slot.digest, safe='')}/",
+                perplexity=scores.get(PERPLEXITY),
+                bleu=scores.get(BLEU),
+                seconds=scores.get(TRAIN_SECONDS),
+            )
+        )
+    return found
+
+
+def _run_link(tracker: str, run: Run) -> str:
+    experiment, name = quote(run.experiment_id, safe=""), quote(run.run_id, safe="")
+    return f"{tracker.rstrip('/')}/#/experiments/{experiment}/runs/{name}"
+
+
+def _differences(table: Table) -> list[tuple[str, Markup]]:
+    drawn = [
+        ("BLEU, points from base", plots.differences(table, BLEU, "bleu")),
+        ("Perplexity, per cent from base", plots.differences(table, PERPLEXITY, "ppl")),
+    ]
+    return [(title, Markup(picture)) for title, picture in drawn if picture]
+
+
+def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots.Panel]]]:
+    drawn = [
+        (
+            title,
+            [
+                panel._replace(svg=Markup(panel.svg))
+                for panel in plots.curves(table, histories, metric)
+            ],
+        )
+        for metric, title in plots.CURVES.items()
+    ]
+    return [(title, panels) for title, panels in drawn if panels]
+
+
+def _provenance(table: Table) -> Mapping[str, list[str]]:
+    """What the numbers come from; a fact that no run tells is left out."""
+    heading, runs = table.heading, table.runs
+    commits = {run.commit + (" with uncommitted changes" if run.dirty else "") for run in runs}
+    facts = {
+        "Study": [f"{heading.study}, version {heading.version}"],
+        "Setting": [heading.setting],
+        "Seeds": [", ".join(map(str, table.seeds))],
+        "Command": [heading.command],
+        "Commits": sorted(commits - {""}),
+        "Devices": sorted({run.device for run in runs} - {""}),
+        "Data": [f"{name}: {checksum}" for name, checksum in table.checksums],
+        "Signatures": [f"{name}: {text}" for name, text in sorted(table.signatures.items())],
+        "Versions": [", ".join(f"{name} {text}" for name, text in heading.versions.items())],
+    }
+    return {name: lines for name, lines in facts.items() if any(lines)}
+
+
+def _samples(samples: Sequence[Sample]) -> list[tuple[str, str, list[Sample]]]:
+    """By sentence: source, reference and every translation of it."""
+    found: dict[tuple[str, str], list[Sample]] = {}
+    for sample in samples:
+        found.setdefault((sample.source, sample.reference), []).append(sample)
+    return [(source, reference, some) for (source, reference), some in found.items()]
+
+
+def _replace(path: Path, text: str) -> Path:
+    """The file is at no time half written."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,228 @@
+"""The table of a study: expected trials, the runs that answer them and the paper's figures.
+
+A `Table` is a value: arms in study order, each with what it changes, its scores over seeds, the
+paper's figures, and what is missing, out of date or not comparable. `rendering.py` writes it as
+Markdown, CSV, LaTeX and JSON; `report.py` as a page.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis import counting
+from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
+from analysis.published import Published, Variation
+from lit_transformer.config import RunConfig
+from lit_transformer.config_io import Scalar, flatten
+from lit_transformer.config_io import keys as schema_keys
+
+PAPER_KEYS = (
+    "model.layers",
+    "model.d_model",
+    "model.d_ff",
+    "model.heads",
+    "model.d_k",
+    "model.d_v",
+    "model.dropout",
+    "optim.label_smoothing",
+    "train.steps",
+)
+"""Table 3's columns of settings, in its order."""
+PERPLEXITY, BLEU, PARAMETERS = "valid.perplexity", "valid.bleu", "cost.parameters"
+BASE = "base"
+
+
+class Heading(NamedTuple):
+    """What the table is of, and the command that completes it."""
+
+    study: str
+    version: str
+    setting: str
+    description: str
+    command: str
+    versions: Mapping[str, str]
+    """Versions of the software that trained and scored."""
+
+
+class Row(NamedTuple):
+    """One arm: what it changes, what it scored and what the paper printed."""
+
+    arm: str
+    group: str
+    label: str
+    settings: Mapping[str, Scalar]
+    """Every key; d_k and d_v as the model has them, derived or not."""
+    changed: frozenset[str]
+    printed: frozenset[str]
+    """Keys whose cell is filled: all of base's, what the arm changes, what the paper prints."""
+    slots: tuple[Slot, ...]
+    measures: Mapping[str, Measure]
+    paper: Variation | None
+    cited: str
+    """Place and editions of the paper's figures."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The finished runs, by seed."""
+        return tuple(slot.run for slot in self.slots if slot.run is not None and slot.finished)
+
+    def mean(self, metric: str) -> float | None:
+        return self.measures[metric].mean if metric in self.measures else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A study in a setting, as far as it has been run."""
+
+    heading: Heading
+    keys: tuple[str, ...]
+    rows: tuple[Row, ...]
+    unused: tuple[Unused, ...]
+    paper_source: str
+    caveats: tuple[str, ...]
+    """Where the published figures compare with no others."""
+    departures: Mapping[str, tuple[Scalar, Scalar]]
+    """Keys in which this setting's base is not the paper's: (paper's, ours)."""
+    signatures: Mapping[str, str]
+    """The signature of each scorer that the columns hold."""
+    checksums: tuple[tuple[str, str], ...]
+    """Of the corpora that the trials use: (name, checksum)."""
+
+    @property
+    def base(self) -> Row:
+        return next((row for row in self.rows if row.arm == BASE), self.rows[0])
+
+    @property
+    def trials(self) -> int:
+        return sum(len(row.slots) for row in self.rows)
+
+    @property
+    def finished(self) -> int:
+        return sum(len(row.runs) for row in self.rows)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({slot.seed for row in self.rows for slot in row.slots}))
+
+    @property
+    def missing(self) -> tuple[tuple[str, Slot], ...]:
+        return tuple(
+            (row.arm, slot) for row in self.rows for slot in row.slots if not slot.finished
+        )
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The finished runs behind the numbers, in the table's order."""
+        return tuple(run for row in self.rows for run in row.runs)
+
+    def difference(self, row: Row, metric: str) -> float | None:
+        """The row's mean less base's."""
+        ours, base = row.mean(metric), self.base.mean(metric)
+        return None if ours is None or base is None else ours - base
+
+    def paper_difference(self, row: Row, figure: str) -> float | None:
+        """The same, of the published `ppl` or `bleu`."""
+        if row.paper is None or self.base.paper is None:
+            return None
+        theirs, base = getattr(row.paper, figure), getattr(self.base.paper, figure)
+        return None if theirs is None or base is None else theirs - base
+
+
+def build(
+    heading: Heading,
+    trials: Sequence[ExpectedTrial],
+    runs: pd.DataFrame,
+    published: Published | None,
+) -> Table:
+    """Sets the runs of `runs.read` against the trials that `study.expand` lists now.
+
+    With `published` the columns are Table 3's; without, the keys that some row changes.
+    """
+    if not trials:
+        raise ValueError(
+            f"study {heading.study} in setting {heading.setting} lists no trial: "
+            "a table needs at least one row and one seed"
+        )
+    known = counting.read_runs(runs)
+    answers = counting.by_trial(known)
+    arms: dict[str, list[ExpectedTrial]] = {}
+    for trial in trials:
+        arms.setdefault(trial.arm, []).append(trial)
+    base = arms.get(BASE, next(iter(arms.values())))[0].config
+    bare = [
+        _row(members[0], counting.slots(members, answers), base, published)
+        for members in arms.values()
+    ]
+    signatures = counting.signatures([run for row in bare for run in row.runs])
+    rows = tuple(row._replace(measures=counting.measures(row.runs, signatures)) for row in bare)
+    return Table(
+        heading=heading,
+        keys=PAPER_KEYS if published else _changed_keys(rows),
+        rows=rows,
+        unused=counting.unused(known, trials),
+        paper_source=f"Table 3 ({'; '.join(published.editions.values())})" if published else "",
+        caveats=tuple(published.table3.caveats) if published else (),
+        departures=_departures(base) if published else {},
+        signatures=signatures,
+        checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
+    )
+
+
+def settings(config: RunConfig) -> dict[str, Scalar]:
+    """Every key of a configuration, with d_k and d_v as the model has them."""
+    derived = {"model.d_k": config.model.key_width, "model.d_v": config.model.value_width}
+    return flatten(config) | derived
+
+
+@cache
+def _identity() -> tuple[str, ...]:
+    """Keys that can change a score, in the schema's order, apart from the seed."""
+    return tuple(key.name for key in schema_keys() if key.identity and key.name != "train.seed")
+
+
+def _row(
+    trial: ExpectedTrial,
+    slots: tuple[Slot, ...],
+    base: RunConfig,
+    published: Published | None,
+) -> Row:
+    # Table 3 shows d_k and d_v even where they only follow d_model or h; other studies do not.
+    of = settings if published else flatten
+    ours, theirs = of(trial.config), of(base)
+    changed = frozenset(key for key in _identity() if ours.get(key) != theirs.get(key))
+    paper = published.table3.rows.get(trial.arm) if published else None
+    return Row(
+        arm=trial.arm,
+        group=trial.group or "",
+        label=trial.label or "",
+        settings=settings(trial.config),
+        changed=changed,
+        printed=frozenset(_identity()) if trial.arm == BASE else changed | _printed(paper),
+        slots=slots,
+        measures={},
+        paper=paper,
+        cited=published.cite(paper) if published and paper else "",
+    )
+
+
+def _printed(paper: Variation | None) -> frozenset[str]:
+    """Columns that the paper fills in this row: big's N, though it is base's."""
+    if paper is None:
+        return frozenset()
+    cells = paper.cells.model_dump()
+    return frozenset(key for key in PAPER_KEYS if cells[key.rpartition(".")[2]] is not None)
+
+
+def _changed_keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    changed = frozenset[str]().union(*(row.changed for row in rows))
+    return tuple(key for key in _identity() if key in changed)
+
+
+def _departures(base: RunConfig) -> dict[str, tuple[Scalar, Scalar]]:
+    """Keys that can change a score in which `base` is not the paper's base model."""
+    theirs, ours = settings(RunConfig()), settings(base)
+    pairs = {key: (theirs.get(key), ours.get(key)) for key in _identity()}
+    return {key: (before, after) for key, (before, after) in pairs.items() if before != after}

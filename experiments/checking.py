@@ -1,0 +1,38 @@
+"""`ablate check`: what a YAML file is, and whether it can be run as it stands."""
+
+from pathlib import Path
+
+from experiments import study as studies
+from lit_transformer import config_io
+from lit_transformer.config_io import ConfigError
+from lit_transformer.data import corpora
+
+MAIN_STUDY = "table3"
+"""A setting is checked with this study: its rows move every size."""
+
+
+def check(file: Path, setting: str) -> str:
+    """What the file holds, in a line. ConfigError or CorpusError where it cannot be run."""
+    content = config_io.read_yaml(file)
+    top = content.data if isinstance(content.data, dict) else {}
+    if "rows" in top:
+        study = studies.load_study(str(file))
+        where = studies.load_setting(setting)
+        count = len(studies.expand(study, where, [1], [], {}))
+        return f"study {study.name}, version {study.version}: {count} arms, valid in {where.name}"
+    if "name" in top and ("scale" in top or "recipe" in top):
+        where = studies.load_setting(str(file))
+        trials = studies.expand(studies.load_study(MAIN_STUDY), where, [1], [], {})
+        corpora.check(trials[0].config.data)
+        return f"setting {where.name}: {MAIN_STUDY}'s {len(trials)} arms are valid in it"
+    if "name" in top:
+        recipe = studies.load_recipe(str(file))
+        config_io.build(recipe.given)
+        return f"recipe {recipe.name}: {len(recipe.given)} keys"
+    if not top:
+        raise ConfigError(
+            f"{file}: empty; expected a study, a setting, a recipe or a configuration"
+        )
+    config = config_io.load(file)
+    corpora.check(config.data)
+    return f"configuration: {len(config_io.differences(type(config)(), config))} keys changed"

@@ -1,0 +1,236 @@
+"""What the YAML files of studies, settings and recipes may say, and where the shipped ones lie."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from lit_transformer.config_io import ConfigError, Given, YamlFile, nearest, read_yaml
+
+Kind = Literal["studies", "settings", "recipes"]
+
+
+def _factor(value: object) -> Fraction:
+    fraction = isinstance(value, str) and re.fullmatch(r"\d{1,9}/0*[1-9]\d{0,8}", value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not fraction and not number:
+        raise ValueError("a factor is a number or a fraction such as 1/4")
+    factor = Fraction(str(value))  # str: 0.1 is meant as a tenth, not as its nearest binary number
+    if factor <= 0:
+        raise ValueError("a factor is more than 0")
+    return factor
+
+
+# Ids and names become parts of paths, addresses and MLflow's experiment names.
+MAX_ID = 40
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_ID)]
+Factor = Annotated[Fraction, BeforeValidator(_factor)]
+
+
+class Schema(BaseModel):
+    """A frozen part of a YAML file: strict types, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Schema)
+
+
+class RowFile(Schema):
+    """One row of a study: the base plus its own differences, in the paper's sizes."""
+
+    id: Id
+    group: Id | None = None
+    label: str | None = None
+    set: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+    zip: dict[str, list[Any]] = {}
+
+    @property
+    def count(self) -> int:
+        """Arms that the row makes."""
+        if self.zip:
+            return len(next(iter(self.zip.values())))
+        return math.prod(len(values) for values in self.grid.values())
+
+    @model_validator(mode="after")
+    def _lists_go_together(self) -> Self:
+        if self.grid and self.zip:
+            raise ValueError(f"row {self.id}: has grid and zip; write two rows")
+        lists = self.grid or self.zip
+        for key, values in lists.items():
+            if not values:
+                raise ValueError(f"row {self.id}: {key} has an empty list; give it a value")
+            if key in self.set:
+                raise ValueError(f"row {self.id}: {key} is in set as well; name it once")
+        lengths = {key: len(values) for key, values in self.zip.items()}
+        if len(set(lengths.values())) > 1:
+            named = ", ".join(f"{key} has {count}" for key, count in lengths.items())
+            raise ValueError(f"row {self.id}: zip's lists are of unequal length: {named}")
+        return self
+
+
+class Arm(NamedTuple):
+    """One row of the table, in the paper's sizes; a row with lists makes several, numbered."""
+
+    id: str
+    group: str
+    """The row's group; a row without one is a group of its own."""
+    label: str | None
+    given: Mapping[str, Given]
+
+
+class StudyFile(Schema):
+    """A file of `experiments/studies/`: what is varied."""
+
+    name: Id
+    version: Annotated[int, Field(ge=1)]
+    description: str
+    rows: Annotated[list[RowFile], Field(min_length=1)]
+
+
+class Scale(Schema):
+    """By what a setting multiplies the sizes of the paper's base and of a study's rows."""
+
+    width: Factor = Fraction(1)
+    depth: Factor = Fraction(1)
+    steps: Factor = Fraction(1)
+
+
+class SettingFile(Schema):
+    """A file of `experiments/settings/`: where it is varied."""
+
+    name: Id
+    description: str
+    recipe: str
+    scale: Scale = Scale()
+    set: dict[str, Any] = {}
+
+
+class RecipeFile(Schema):
+    """A file of `experiments/recipes/`: a base other than config.py's defaults."""
+
+    name: Id
+    description: str
+    set: dict[str, Any] = {}
+
+
+def shipped(kind: Kind) -> list[str]:
+    """Names of the files that come with the project."""
+    return sorted(path.stem for path in (Path(__file__).parent / kind).glob("*.yaml"))
+
+
+def locate(kind: Kind, name_or_path: str) -> Path:
+    """The file behind a shipped name; a name with a slash or ending in .yaml is a path."""
+    if "/" in name_or_path or name_or_path.endswith(".yaml"):
+        return Path(name_or_path)
+    names = shipped(kind)
+    if name_or_path not in names:
+        raise ConfigError(
+            f"{name_or_path}: none of the shipped {kind} ({', '.join(names)})"
+            f"{nearest(name_or_path, names)}; a file of your own ends in .yaml"
+        )
+    path = Path(__file__).parent / kind / f"{name_or_path}.yaml"
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def read_as(path: Path, schema: type[S]) -> tuple[S, YamlFile]:
+    """A YAML file that fits `schema`. ConfigError names file, line, key, rule and nearest key."""
+    file = read_yaml(path)
+    try:
+        return schema.model_validate(file.data), file
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        lines = [_explain(problem, file, schema) for problem in problems]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def row_arms(row: RowFile, index: int, file: YamlFile) -> Iterator[Arm]:
+    """The arms of a study's row, which is the `index`-th of its file."""
+    group = row.group or row.id
+    shared = dotted(row.set, file, ("rows", index, "set"), f", row {row.id}")
+    if not row.grid and not row.zip:
+        yield Arm(row.id, group, row.label, shared)
+        return
+    kind, lists = ("grid", row.grid) if row.grid else ("zip", row.zip)
+    points = itertools.product(*lists.values()) if row.grid else zip(*lists.values(), strict=True)
+    for number, point in enumerate(points, start=1):
+        arm = f"{row.id}-{number}"
+        values = dict(zip(lists, point, strict=True))
+        own = dotted(values, file, ("rows", index, kind), f", row {arm}")
+        both = sorted(shared.keys() & own.keys())
+        if both:
+            where = f"{file.path}:{file.line('rows', index)}, row {row.id}"
+            raise ConfigError(f"{where}: {both[0]} is in set and in {kind}; name it once")
+        yield Arm(arm, group, row.label, shared | own)
+
+
+def dotted(
+    values: Mapping[str, object], file: YamlFile, path: tuple[str | int, ...], suffix: str
+) -> dict[str, Given]:
+    """Dotted keys of a `set`; a group written as a mapping is spread into its keys."""
+    given: dict[str, Given] = {}
+    for key, value in values.items():
+        here = (*path, key)
+        origin = f"{file.path}:{file.line(*here)}{suffix}"
+        if isinstance(value, dict):
+            inner = dotted(value, file, here, suffix)
+            leaves = {f"{key}.{name}": entry for name, entry in inner.items()}
+        else:
+            leaves = {key: Given(value, origin)}
+        for name in leaves:
+            if name in given:
+                raise ConfigError(f"{origin}: {name} is given twice; write it once")
+        given.update(leaves)
+    return given
+
+
+def _explain(problem: ErrorDetails, file: YamlFile, schema: type[BaseModel]) -> str:
+    location = problem["loc"]
+    where = f"{file.path}:{file.line(*location)}"
+    key = ".".join(str(part) for part in location)
+    match problem["type"]:
+        case "extra_forbidden":
+            return (
+                f"{where}: unknown key {key}{nearest(str(location[-1]), _keys(schema, location))}"
+            )
+        case "missing":
+            return f"{where}: {key} is missing"
+        case "value_error":
+            rule = problem["msg"].removeprefix("Value error, ")
+            return f"{where}: {rule}" if rule.startswith("row ") else f"{where}: {key}: {rule}"
+        case _:
+            if not location:
+                return f"{file.path}: expected keys such as name and description"
+            given = problem["input"]
+            value = "" if isinstance(given, dict | list) else f"={given!r}"
+            return f"{where}: {key}{value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Keys that the part of a file which holds `location` may have."""
+    for part in location[:-1]:
+        field = schema.model_fields.get(str(part))
+        schema = _part(field.annotation) or schema if field else schema
+    return list(schema.model_fields)
+
+
+def _part(annotation: Any) -> type[BaseModel] | None:
+    """The schema inside `list[Part]`, `dict[str, Part]` or `Part | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _part(inner))), None)

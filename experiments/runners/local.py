@@ -1,0 +1,158 @@
+"""Runs trials on the GPUs, or on the cores, of this host: a process each.
+
+Trials are forked from a server that has imported the heavy libraries, so that a short trial does
+not pay seconds of imports.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing import connection, forkserver
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple, final
+
+from experiments.worker import Job, work
+
+TERM_GRACE_S = 30.0
+"""Time that a stopped trial has to write its checkpoint."""
+
+
+class Slot(NamedTuple):
+    """Room for one trial at a time."""
+
+    gpu: str | None
+    threads: int
+
+
+class Ended(NamedTuple):
+    """A process that is no more. What became of the trial is in its directory."""
+
+    digest: str
+    exit_status: int
+
+
+@final
+class LocalRunner:
+    """Up to len(slots) trials at once. Use it from the main thread, as a context manager."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._free = list(slots)
+        self._running: dict[str, tuple[BaseProcess, Slot]] = {}
+        self._server = sys.platform == "linux"
+        self._context: ForkServerContext | SpawnContext = (
+            multiprocessing.get_context("forkserver")
+            if self._server
+            else multiprocessing.get_context("spawn")
+        )
+
+    def __enter__(self) -> "LocalRunner":
+        if self._server:
+            self._context.set_forkserver_preload(["experiments.preload"])
+            forkserver.ensure_running()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop(0.0)
+
+    @property
+    def running(self) -> list[str]:
+        """Digests of the trials under way."""
+        return list(self._running)
+
+    def has_room(self) -> bool:
+        return bool(self._free)
+
+    def submit(self, job: Job) -> None:
+        """Start a trial in a free slot."""
+        slot = self._free.pop(0)
+        parent = forkserver_pid() if self._server else os.getpid()
+        placed = replace(job, gpu=slot.gpu, threads=slot.threads, parent=parent)
+        process = self._context.Process(target=work, args=(placed,), daemon=False)
+        process.start()
+        self._running[job.digest] = process, slot
+
+    def poll(self, timeout_s: float) -> list[Ended]:
+        """Wait for at most so long -> the trials whose process has ended."""
+        connection.wait([process.sentinel for process, _ in self._running.values()], timeout_s)
+        ended = []
+        for digest, (process, slot) in list(self._running.items()):
+            if process.is_alive():
+                continue
+            process.join()
+            ended.append(Ended(digest, process.exitcode or 0))
+            self._free.append(slot)
+            del self._running[digest]
+        return ended
+
+    def stop(self, grace_s: float) -> list[Ended]:
+        """Ask every trial to write its checkpoint and end; kill those that take longer."""
+        ended: list[Ended] = []
+        for process, _ in self._running.values():
+            if process.pid is not None:
+                _signal(process.pid, signal.SIGTERM if grace_s else signal.SIGKILL)
+        deadline = time.monotonic() + grace_s
+        while self._running and time.monotonic() < deadline:
+            ended += self.poll(0.1)
+        for process, _ in self._running.values():
+            process.kill()
+        while self._running:
+            ended += self.poll(1.0)
+        return ended
+
+
+def forkserver_pid() -> int | None:
+    """The server's process, which is the parent of every trial."""
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    assert pid is None or isinstance(pid, int)
+    return pid
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def find_gpus() -> list[str]:
+    """CUDA devices of this host: CUDA_VISIBLE_DEVICES's, else those that nvidia-smi lists."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu.strip() for gpu in visible.split(",") if gpu.strip()]
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+def plan_slots(
+    trials: int, gpus: Sequence[str], trials_per_gpu: int, at_once: int | None
+) -> list[Slot]:
+    """GPUs where there are any, each for so many trials; else the cores, shared out evenly."""
+    if gpus:
+        slots = [gpu for _ in range(trials_per_gpu) for gpu in gpus]
+        chosen = slots[: min(trials, at_once or len(slots))]
+        return [Slot(gpu, max(1, cores() // len(slots))) for gpu in chosen]
+    count = max(1, min(trials, at_once or cores()))
+    if sys.platform != "linux":
+        count = 1
+    return [Slot(None, max(1, cores() // count)) for _ in range(count)]

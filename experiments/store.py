@@ -1,0 +1,166 @@
+"""Where MLflow keeps the runs: mlruns/mlflow.db, or what MLFLOW_TRACKING_URI names.
+
+Free of MLflow, whose import takes seconds.
+"""
+
+import fcntl
+import ipaddress
+import os
+import re
+import sqlite3
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from lit_transformer.record import write_bytes
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+LOCAL_FILE_SYSTEMS = {"apfs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs"}
+"""Where SQLite's write-ahead log is safe; it shares memory, which no network file system does."""
+
+
+class StoreError(ValueError):
+    """A store of runs that cannot be used as asked; the message is meant for the person."""
+
+
+def database(root: Path) -> Path:
+    return root.resolve() / "mlruns" / "mlflow.db"
+
+
+def artifacts(root: Path) -> Path:
+    return root.resolve() / "mlruns" / "artifacts"
+
+
+def uri(root: Path) -> str:
+    """The tracking URI; it may hold a password, so show only what `scrub` leaves of it."""
+    return os.environ.get(VARIABLE) or f"sqlite:///{database(root)}"
+
+
+def is_default(root: Path) -> bool:
+    return uri(root) == f"sqlite:///{database(root)}"
+
+
+def is_server(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
+
+
+def scrub(text: str) -> str:
+    """The text without passwords and tokens."""
+    for name in SECRETS:
+        if secret := os.environ.get(name):
+            text = text.replace(secret, "***")
+    text = re.sub(r"(?<=://)[^/\s]*@", "***@", text)
+    return re.sub(r"(?i)\b(password|token|secret)=[^&\s]+", r"\1=***", text)
+
+
+@contextmanager
+def exclusive(path: Path, patience_s: float) -> Iterator[None]:
+    """Hold a lock file; TimeoutError where another process keeps it for longer than patience."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + patience_s
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{path} is held by another process") from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def identity(root: Path) -> str:
+    """What tells this mlruns/ from others that send to the same server; moves with the folder."""
+    path = root / "mlruns" / ".id"
+    if not path.exists():
+        with exclusive(root / "mlruns" / ".id.lock", 10):
+            if not path.exists():
+                write_bytes(path, uuid.uuid4().hex[:12].encode())
+    return path.read_text("utf-8").strip()
+
+
+def allow_readers(path: Path) -> None:
+    """Let reports read a database while it is written: the write-ahead log, where it is safe."""
+    if file_system(path) in LOCAL_FILE_SYSTEMS:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
+def file_system(path: Path) -> str:
+    """The type of the file system that holds a path, as Linux names it; empty: unknown."""
+    best, found = -1, ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    for line in mounts.splitlines():
+        _, point, kind, *_ = line.split(" ")
+        mount = Path(point.encode().decode("unicode_escape"))
+        if path.resolve().is_relative_to(mount) and len(mount.parts) >= best:
+            best, found = len(mount.parts), kind
+    return found
+
+
+def follow_a_move(root: Path) -> None:
+    """Point artifacts at where mlruns/ lies now: MLflow stores absolute paths.
+
+    The first experiment is made with the database, so its path says where mlruns/ was.
+    """
+    with closing(sqlite3.connect(database(root), timeout=20)) as connection, connection:
+        first = connection.execute(
+            "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
+        ).fetchone()
+        before, now = str(Path(first[0]).parent) if first else "", str(artifacts(root))
+        if before in ("", now) or Path(before).name != "artifacts":
+            return
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                f" WHERE substr({column}, 1, ?) = ?",
+                (now, len(before) + 1, len(before) + 1, before + "/"),
+            )
+
+
+def ui_command(
+    root: Path, host: str, port: int, *, open_to_network: bool
+) -> tuple[list[str], dict[str, str]]:
+    """The command that shows the runs in MLflow's UI, and its environment.
+
+    MLflow's server asks nobody who they are, so an address that others reach is refused unless
+    `open_to_network`. StoreError too where the runs are on a server already.
+    """
+    address = uri(root)
+    if is_server(address):
+        raise StoreError(f"the runs are on a server: open {scrub(address)} in a browser")
+    if not open_to_network and not _is_loopback(host):
+        raise StoreError(
+            f"--host {host}: others could reach it, and MLflow's server lets whoever reaches it"
+            " change and delete runs; use 127.0.0.1 and an ssh tunnel"
+        )
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    command += ["--workers", "1", "--no-serve-artifacts"]
+    if not open_to_network:
+        command += ["--allowed-hosts", "localhost,localhost:*,127.0.0.1,127.0.0.1:*,[[]::1]:*"]
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": address,  # not an argument: others see those in `ps`
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(artifacts(root)),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    return command, environment
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

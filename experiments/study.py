@@ -1,0 +1,266 @@
+"""Study + setting -> trials, all of them checked before the first one starts.
+
+A value comes from config.py's defaults, then the recipe, the setting, the row and `--set`, each
+over the one before. The setting's scale multiplies sizes that the paper's base (defaults and
+recipe) and the rows name; what the setting itself and `--set` name is meant literally.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+from experiments.files import (
+    MAX_ID,
+    Arm,
+    RecipeFile,
+    Scale,
+    SettingFile,
+    StudyFile,
+    dotted,
+    locate,
+    read_as,
+    row_arms,
+)
+from experiments.scaling import Layer, resolve
+from lit_transformer.config import RunConfig
+from lit_transformer.config_io import (
+    ConfigError,
+    Given,
+    Scalar,
+    build,
+    differences,
+    digest,
+    flatten,
+    nearest,
+)
+from lit_transformer.data import corpora
+
+MAX_ARMS = 1000
+"""Arms that one study may have, so that a slip in a grid is an error and not a full disk."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is varied."""
+
+    name: str
+    version: int
+    description: str
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A base other than config.py's defaults."""
+
+    name: str
+    description: str
+    given: Mapping[str, Given]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where it is varied."""
+
+    name: str
+    description: str
+    recipe: Recipe
+    scale: Scale
+    given: Mapping[str, Given]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed: a complete configuration."""
+
+    study: str
+    version: int
+    setting: str
+    arm: str
+    group: str
+    label: str | None
+    seed: int
+    config: RunConfig
+    checksums: Mapping[str, str] = field(hash=False)
+    digest: str
+    overrides: Mapping[str, Scalar] = field(hash=False)
+    """What the arm's row names, as it is in this trial: after scaling and `--set`."""
+
+    @property
+    def title(self) -> str:
+        """`table3/C5 seed 2`."""
+        return f"{self.study}/{self.arm} seed {self.seed}"
+
+
+class Reference(NamedTuple):
+    """`table3/C5`, or `mine/study.yaml/C5`."""
+
+    study: str
+    arm: str
+
+
+def load_study(name_or_path: str) -> Study:
+    """A shipped study, or a file of the user's. ConfigError: see `read_as`."""
+    content, file = read_as(locate("studies", name_or_path), StudyFile)
+    count = sum(row.count for row in content.rows)
+    if count > MAX_ARMS:
+        raise ConfigError(f"{file.path}: {count} arms; a study may have {MAX_ARMS}")
+    found: dict[str, Arm] = {}
+    for index, row in enumerate(content.rows):
+        for arm in row_arms(row, index, file):
+            where = f"{file.path}:{file.line('rows', index)}"
+            if arm.id in found:
+                raise ConfigError(f"{where}: id {arm.id} is there already; give each row its own")
+            if len(arm.id) > MAX_ID:
+                raise ConfigError(f"{where}: id {arm.id} is longer than {MAX_ID} characters")
+            found[arm.id] = arm
+    return Study(content.name, content.version, content.description, tuple(found.values()))
+
+
+def load_setting(name_or_path: str) -> Setting:
+    """A shipped setting, or a file of the user's, with its recipe. ConfigError: see `read_as`."""
+    content, file = read_as(locate("settings", name_or_path), SettingFile)
+    given = dotted(content.set, file, ("set",), "")
+    recipe = load_recipe(content.recipe)
+    return Setting(content.name, content.description, recipe, content.scale, given)
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """A shipped recipe, or a file of the user's. ConfigError: see `read_as`."""
+    content, file = read_as(locate("recipes", name_or_path), RecipeFile)
+    return Recipe(content.name, content.description, dotted(content.set, file, ("set",), ""))
+
+
+def parse_reference(text: str) -> Reference:
+    """STUDY/ARM, where STUDY is a shipped name or a path."""
+    study, separator, arm = text.rpartition("/")
+    if not separator or not study or not arm or arm.endswith(".yaml"):
+        raise ConfigError(f"{text}: write it as STUDY/ARM, for example table3/base")
+    return Reference(study, arm)
+
+
+def expand(
+    study: Study,
+    setting: Setting,
+    seeds: Sequence[int],
+    only: Sequence[str],
+    overrides: Mapping[str, Given],
+) -> list[Trial]:
+    """Every trial of a study in a setting: all arms of the first seed, then of the next.
+
+    `only` names arms to keep (empty: all); `overrides` are the command line's `--set`. The first
+    trial that cannot be raises a ConfigError, or a CorpusError where its corpus cannot be.
+    """
+    _check_seeds(seeds)
+    arms = _select(study, only)
+    checksums = cache(corpora.checksums)  # a user's files are read once, not once a trial
+    trials = []
+    for seed in seeds:
+        for arm in arms:
+            config = _configure(study, setting, arm, seed, overrides)
+            trials.append(_trial(study, setting, arm, config, checksums(config.data)))
+    _check_distinct(trials, setting)
+    return trials
+
+
+def trial_from_config(config: RunConfig) -> Trial:
+    """The trial of a bare configuration: of study "single", its arm named by its digest."""
+    sums = corpora.checksums(config.data)
+    identity = digest(config, sums)
+    changed = {key: after for key, (_, after) in differences(RunConfig(), config).items()}
+    changed.pop("train.seed", None)
+    return Trial(
+        study="single",
+        version=1,
+        setting=config.data.corpus,
+        arm=identity,
+        group=identity,
+        label=None,
+        seed=config.train.seed,
+        config=config,
+        checksums=sums,
+        digest=identity,
+        overrides=changed,
+    )
+
+
+def changed_keys(trial: Trial, base: Trial) -> dict[str, Scalar]:
+    """What the trial's row changes against base's trial: the cells that a table does not blank."""
+    before = flatten(base.config)
+    return {key: value for key, value in trial.overrides.items() if before.get(key) != value}
+
+
+def _select(study: Study, only: Sequence[str]) -> list[Arm]:
+    ids = [arm.id for arm in study.arms]
+    for name in only:
+        if name not in ids:
+            raise ConfigError(
+                f"study {study.name} has no arm {name}{nearest(name, ids)}; it has {', '.join(ids)}"
+            )
+    return [arm for arm in study.arms if not only or arm.id in only]
+
+
+def _configure(
+    study: Study, setting: Setting, arm: Arm, seed: int, overrides: Mapping[str, Given]
+) -> RunConfig:
+    try:
+        given = _given(setting, arm, overrides)
+        return build({**given, "train.seed": Given(seed, "--seeds")})
+    except ConfigError as error:
+        if f"row {arm.id}" in str(error):
+            raise
+        message = f"{study.name}, row {arm.id}, in setting {setting.name}: {error}"
+        raise ConfigError(message) from None
+
+
+def _trial(
+    study: Study, setting: Setting, arm: Arm, config: RunConfig, checksums: Mapping[str, str]
+) -> Trial:
+    flat = flatten(config)
+    return Trial(
+        study=study.name,
+        version=study.version,
+        setting=setting.name,
+        arm=arm.id,
+        group=arm.group,
+        label=arm.label,
+        seed=config.train.seed,
+        config=config,
+        checksums=checksums,
+        digest=digest(config, checksums),
+        overrides={key: flat.get(key) for key in arm.given},
+    )
+
+
+def _given(setting: Setting, arm: Arm, overrides: Mapping[str, Given]) -> dict[str, Given]:
+    layers = (
+        Layer(setting.recipe.given, scales=True),
+        Layer(setting.given, scales=False),
+        Layer(arm.given, scales=True),
+        Layer(overrides, scales=False),
+    )
+    for layer in layers:
+        if "train.seed" in layer.given:
+            origin = layer.given["train.seed"].origin
+            raise ConfigError(f"{origin}: train.seed is not set here; seeds come from --seeds")
+    return resolve(layers, setting.scale)
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds:
+        raise ConfigError("--seeds: at least one seed is needed")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"--seeds {', '.join(map(str, seeds))}: each seed once")
+
+
+def _check_distinct(trials: Sequence[Trial], setting: Setting) -> None:
+    first: dict[str, Trial] = {}
+    for trial in trials:
+        twin = first.setdefault(trial.digest, trial)
+        if twin is not trial:
+            raise ConfigError(
+                f"{trial.study}: rows {twin.arm} and {trial.arm} are the same configuration in "
+                f"setting {setting.name}; a row must differ from the others. Drop one, or the "
+                "--set that makes them equal, or choose rows with --only"
+            )

@@ -1,0 +1,223 @@
+"""The loop: trials -> runner -> tracking. What is done stays done."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from experiments.runners.local import TERM_GRACE_S, Ended
+from experiments.study import Trial
+from experiments.worker import CLAIMED_ELSEWHERE, Job
+from lit_transformer import config_io
+from lit_transformer.config_io import ConfigError
+from lit_transformer.data import corpora, translation, vocab
+from lit_transformer.model import cost
+from lit_transformer.record import Record, State
+
+NOMINAL_LENGTH = 28.0
+"""Tokens of a mean sentence, for counting operations before the corpus is tokenized (WMT14's)."""
+
+POLL_S = 0.5
+
+
+class Runner(Protocol):
+    """What runs trials: a process each, somewhere."""
+
+    @property
+    def running(self) -> list[str]: ...
+    def has_room(self) -> bool: ...
+    def submit(self, job: Job) -> None: ...
+    def poll(self, timeout_s: float) -> list[Ended]: ...
+    def stop(self, grace_s: float) -> list[Ended]: ...
+
+
+class Mirror(Protocol):
+    """What copies trials to the tracker, without ever holding them up."""
+
+    def watch(self, trial: Trial, directory: Path) -> None: ...
+
+
+class Display(Protocol):
+    """What a person sees while the sweep goes on."""
+
+    def show(self, planned: Sequence["Planned"], running: Sequence[str]) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Root:
+    """The folder under which everything that a sweep leaves lies."""
+
+    path: Path
+
+    @property
+    def mlruns(self) -> Path:
+        return self.path / "mlruns"
+
+    @property
+    def cache(self) -> Path:
+        return self.mlruns / "cache"
+
+    def trial(self, digest: str) -> Path:
+        return self.mlruns / "trials" / digest
+
+
+class Planned(NamedTuple):
+    """A trial, where its record lies, and what it will cost."""
+
+    trial: Trial
+    record: Record
+    parameters: int
+    flops: float
+    rerun_of: str | None
+    """The run that this is trained again for; no table counts it then."""
+
+    @property
+    def state(self) -> State:
+        return self.record.state()
+
+
+def plan(trials: Sequence[Trial], root: Root) -> list[Planned]:
+    """Cost and place of every trial; nothing is started."""
+    return [_planned(trial, root.trial(trial.digest), None) for trial in trials]
+
+
+def plan_again(directory: Path, run_id: str) -> Planned:
+    """The trial of a directory once more, in a directory of its own under reruns/.
+
+    A rerun that was stopped is gone on with.
+    """
+    record = Record(directory)
+    about = record.read_json("trial.json")
+    if about is None:
+        raise ConfigError(f"{directory}: has no trial.json; it is no trial's directory")
+    trial = Trial(
+        **{name: about[name] for name in ("study", "version", "setting", "arm", "group", "seed")},
+        label=None,
+        config=config_io.load(record.config),
+        checksums=about["checksums"],
+        digest=about["digest"],
+        overrides=about["overrides"],
+    )
+    numbers = [int(path.name) for path in (directory / "reruns").glob("[0-9]*")]
+    last = max(numbers, default=0)
+    if last == 0 or Record(directory / "reruns" / str(last)).result() is not None:
+        last += 1
+    return _planned(trial, directory / "reruns" / str(last), run_id)
+
+
+def _planned(trial: Trial, directory: Path, rerun_of: str | None) -> Planned:
+    size = cost.parameters(trial.config.model, trial.config.data.vocabulary_size).total
+    return Planned(trial, Record(directory), size, planned_flops(trial), rerun_of)
+
+
+def planned_flops(trial: Trial) -> float:
+    """Operations of training with every batch full."""
+    config = trial.config
+    return cost.training_flops(
+        config.model,
+        config.data.vocabulary_size,
+        NOMINAL_LENGTH,
+        NOMINAL_LENGTH,
+        config.train.steps * config.train.tokens_per_batch,
+    )
+
+
+def check(trials: Sequence[Trial]) -> None:
+    """Refuse, before any training, a corpus that is not there or cannot be read."""
+    for data in {
+        trial.config.data.model_dump_json(): trial.config.data for trial in trials
+    }.values():
+        corpora.check(data)
+
+
+def prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> None:
+    """Fetch, train vocabularies and tokenize, once for each corpus that the trials need."""
+    for data in {
+        trial.config.data.model_dump_json(): trial.config.data for trial in trials
+    }.values():
+        say(f"preparing {data.corpus} {data.source_language}-{data.target_language}")
+        corpus = corpora.prepare(data, root.cache)
+        words = vocab.train(corpus, data, root.cache)
+        for part in corpora.PARTS:
+            if part in corpus.parts:
+                translation.tokenize(corpus, words, data, part, root.cache)
+
+
+def run(
+    planned: Sequence[Planned], root: Root, runner: Runner, mirror: Mirror, display: Display
+) -> None:
+    """Train what is not finished, the costliest first, so that the last ones end together.
+
+    KeyboardInterrupt stops the trials under way, each with a checkpoint, and is raised again.
+    """
+    for item in planned:
+        if item.state.kind == "finished":
+            mirror.watch(item.trial, item.record.path)
+    waiting = sorted(
+        (item for item in planned if item.record.result() is None), key=lambda item: -item.flops
+    )
+    under_way: dict[str, Planned] = {}
+    try:
+        while waiting or runner.running:
+            while waiting and runner.has_room():
+                item = waiting.pop(0)
+                under_way[item.trial.digest] = item
+                runner.submit(job(item, root))
+                mirror.watch(item.trial, item.record.path)
+            for ended in runner.poll(POLL_S):
+                _report(under_way.pop(ended.digest), ended, display)
+            display.show(planned, runner.running)
+    except KeyboardInterrupt:
+        display.say(
+            f"stopping: {len(runner.running)} trials write a checkpoint (at most "
+            f"{TERM_GRACE_S:.0f} s; Ctrl-C again kills them)"
+        )
+        runner.stop(TERM_GRACE_S)
+        raise
+
+
+def job(item: Planned, root: Root) -> Job:
+    """What the worker of a trial is told; the runner adds the device."""
+    trial = item.trial
+    return Job(
+        digest=trial.digest,
+        config=config_io.dump(trial.config),
+        directory=item.record.path.resolve(),
+        about=about(item),
+        cache=root.cache.resolve(),
+        gpu=None,
+        threads=1,
+        parent=None,
+    )
+
+
+def about(item: Planned) -> dict[str, Any]:
+    """Whose trial this is, for trial.json."""
+    trial = item.trial
+    return {
+        "rerun_of": item.rerun_of,
+        "study": trial.study,
+        "version": trial.version,
+        "setting": trial.setting,
+        "arm": trial.arm,
+        "group": trial.group,
+        "seed": trial.seed,
+        "checksums": dict(trial.checksums),
+        "overrides": dict(trial.overrides),
+    }
+
+
+def _report(item: Planned, ended: Ended, display: Display) -> None:
+    state, title = item.state, item.trial.title
+    result = item.record.result()
+    if result is not None:
+        scores = result["scores"]
+        display.say(
+            f"finished  {title}: perplexity {scores['valid.perplexity']:.2f}, "
+            f"BLEU {scores['valid.bleu']:.1f}, {scores['cost.total_seconds']:.0f} s"
+        )
+    elif ended.exit_status == CLAIMED_ELSEWHERE:
+        display.say(f"elsewhere {title}: another process is training it")
+    else:
+        display.say(f"{state.kind:9} {title}: {state.reason} (log: {item.record.log})")

@@ -1,0 +1,354 @@
+"""The only writer to MLflow: what a trial's directory holds, told to a run.
+
+What is told is computed from the directory and keeps the record's own times, so that telling it
+twice stores it once. MLflow is imported by the call that sends, never with this module.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from experiments import store
+from experiments.description import (
+    Identity,
+    Trial,
+    data_digest,
+    experiment_note,
+    note,
+    parameters,
+    read,
+    scores,
+    tags,
+)
+from experiments.outbox import (
+    Point,
+    Sent,
+    fingerprint,
+    new_points,
+    notes_path,
+    nothing,
+    read_notes,
+    write_notes,
+)
+from lit_transformer.record import Record, sync_folder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PATIENCE_S = 120.0
+"""Longest wait for another process that makes the database; it takes seconds."""
+WORDS_BATCH = 100
+"""Parameters that MLflow takes in one call."""
+
+STATUS = {"running": "RUNNING", "finished": "FINISHED", "killed": "KILLED"}
+"""MLflow's words for the states of a trial; every other end is FAILED."""
+
+
+def prepare_store(root: Path) -> str:
+    """The tracking URI; makes mlruns/mlflow.db where it is missing and no other store is named.
+
+    MLflow's own creation is ruined by a second process and by a kill, so it is done under a lock
+    and in a file that is renamed into place when whole.
+    """
+    address = store.uri(root)
+    if not store.is_default(root):
+        return address
+    path = store.database(root)
+    if set(str(path)) & set("?#%"):
+        raise store.StoreError(f"{path}: MLflow cannot use a path with ?, # or %; set --root")
+    if not path.exists():
+        with store.exclusive(path.with_name(".mlflow.lock"), PATIENCE_S):
+            if not path.exists():
+                _create(path, store.artifacts(root))
+    store.follow_a_move(root)
+    return address
+
+
+def _create(path: Path, artifacts: Path) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    for left in (*path.parent.glob(f"{partial.name}*"), *path.parent.glob(f"{path.name}-*")):
+        left.unlink()
+    _set_up_mlflow()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(  # type: ignore[no-untyped-call]
+        f"sqlite:///{partial}", str(artifacts)
+    ).engine.dispose()
+    store.allow_readers(partial)
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def _set_up_mlflow() -> None:
+    """Import MLflow so that it neither phones home, nor waits for minutes, nor prints."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow  # noqa: F401
+
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by whoever sends
+
+
+@final
+class Sender:
+    """Sends directories to MLflow, in the calling thread. Errors are the caller's to catch."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._connected: MlflowClient | None = None
+        self._experiments: dict[str, str] = {}
+        self._runs: dict[str, Run] = {}
+
+    def send(self, identity: Identity, directory: Path) -> list[int]:
+        """Bring the run up to date -> the directory's fingerprint as it was sent."""
+        seen = fingerprint(directory)
+        if not directory.exists():
+            return seen
+        with store.exclusive(directory / "mirror.lock", 10):
+            try:
+                self._bring_up_to_date(identity, directory, seen)
+            except Exception:
+                self._runs.clear()  # somebody may have deleted them: look again next time
+                self._experiments.clear()
+                raise
+        return seen
+
+    def _bring_up_to_date(self, identity: Identity, directory: Path, seen: list[int]) -> None:
+        notes = notes_path(self._root, identity, directory)
+        sent = read_notes(notes)
+        if sent is None:  # leave word of what is wanted, should MLflow be out of reach
+            sent = nothing("")
+            write_notes(notes, identity, sent)
+        trial = read(identity, directory)
+        if trial is not None:
+            sent = self._with_run(trial, sent)
+            self._send(trial, sent, notes)
+            sent.seen = seen
+            write_notes(notes, identity, sent)
+
+    def _send(self, trial: Trial, sent: Sent, notes: Path) -> None:
+        client = self._client()
+        self._send_words(trial, sent)
+        for offset, points in new_points(trial.record.metrics, sent.offset):
+            self._send_points(sent.run_id, points)
+            sent.offset = offset
+            write_notes(notes, trial.identity, sent)
+        status = STATUS.get(trial.state.kind, "FAILED")
+        if status != "RUNNING":
+            self._send_end(trial, sent)
+        if status != sent.status:
+            if status == "RUNNING":
+                client.update_run(sent.run_id, status)
+            else:
+                client.set_terminated(sent.run_id, status, int(trial.ended * 1000))
+            sent.status = status
+
+    def kill(self, run_id: str) -> None:
+        """Mark a run whose directory is no more."""
+        self._client().set_terminated(run_id, "KILLED")
+
+    def _client(self) -> "MlflowClient":
+        if self._connected is None:
+            address = prepare_store(self._root)
+            _set_up_mlflow()
+            from mlflow import MlflowClient
+
+            self._connected = MlflowClient(address)
+        return self._connected
+
+    def _with_run(self, trial: Trial, sent: Sent) -> Sent:
+        """`sent` if its run is there; else blank notes on one that is looked up or created."""
+        known = self._runs.get(sent.run_id)
+        if known is not None and self._is_of(known, trial):
+            return sent
+        run = self._known_run(trial, sent.run_id) or self._lost_run(trial) or self._new_run(trial)
+        self._runs[run.info.run_id] = run
+        if run.info.run_id != sent.run_id:
+            sent = nothing(run.info.run_id)
+        sent.status = run.info.status
+        return sent
+
+    def _known_run(self, trial: Trial, run_id: str) -> "Run | None":
+        """The run of the notes, unless it was deleted or the notes were copied from elsewhere."""
+        client = self._client()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = client.get_run(run_id) if run_id else None
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        if run is None or run.info.lifecycle_stage != "active":
+            return None
+        return run if self._is_of(run, trial) else None
+
+    def _is_of(self, run: "Run", trial: Trial) -> bool:
+        return bool(run.data.tags.get("ablate.directory") == self._folder(trial))
+
+    def _lost_run(self, trial: Trial) -> "Run | None":
+        """The run of a process that was killed before it noted that it had created it."""
+        told = self._tags(trial)
+        names = ("ablate.root", "ablate.directory", "ablate.arm")
+        found = self._client().search_runs(
+            [self._experiment(trial.identity)],
+            " and ".join(f"tags.`{name}` = '{told[name]}'" for name in names),
+            order_by=["attributes.start_time ASC"],
+            max_results=1,
+        )
+        return found[0] if found else None
+
+    def _new_run(self, trial: Trial) -> "Run":
+        return self._client().create_run(
+            self._experiment(trial.identity),
+            start_time=int(trial.started * 1000),
+            tags=self._tags(trial),
+            run_name=trial.identity.run_name,
+        )
+
+    def _tags(self, trial: Trial) -> dict[str, str]:
+        return tags(trial, store.identity(self._root), self._folder(trial))
+
+    def _folder(self, trial: Trial) -> str:
+        """The trial's directory, seen from mlruns/."""
+        mlruns = self._root.resolve() / "mlruns"
+        return trial.record.path.resolve().relative_to(mlruns).as_posix()
+
+    def _experiment(self, identity: Identity) -> str:
+        name = identity.experiment
+        if name not in self._experiments:
+            self._experiments[name] = self._find_or_create_experiment(identity)
+        return self._experiments[name]
+
+    def _find_or_create_experiment(self, identity: Identity) -> str:
+        client, name = self._client(), identity.experiment
+        from mlflow.exceptions import MlflowException
+
+        if client.get_experiment_by_name(name) is None:
+            about = {
+                "ablate.study": identity.study,
+                "ablate.setting": identity.setting,
+                "mlflow.note.content": experiment_note(identity),
+                "mlflow.experimentKind": "custom_model_development",
+            }
+            try:
+                client.create_experiment(name, _artifact_location(self._root, identity), about)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another sweep was faster
+                    raise
+        found = client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage != "active":
+            number = "" if found is None else f" --experiment-id {found.experiment_id}"
+            raise store.StoreError(
+                f"MLflow's experiment {name} was deleted; `mlflow experiments restore{number}`"
+                " brings it back"
+            )
+        return str(found.experiment_id)
+
+    def _send_words(self, trial: Trial, sent: Sent) -> None:
+        """Tags, the note, and parameters that the run lacks: MLflow never changes a parameter."""
+        said = {
+            **self._tags(trial),
+            "mlflow.note.content": note(trial, sent.run_id),
+        }
+        values = parameters(trial.config)
+        words = hashlib.sha256(json.dumps([said, values]).encode()).hexdigest()
+        if words == sent.words:
+            return
+        from mlflow.entities import Param, RunTag
+
+        known = self._runs[sent.run_id].data.params
+        new = [Param(name, value) for name, value in values.items() if name not in known]
+        for start in range(0, len(new), WORDS_BATCH):
+            self._client().log_batch(sent.run_id, params=new[start : start + WORDS_BATCH])
+        known.update({param.key: param.value for param in new})
+        self._client().log_batch(sent.run_id, tags=[RunTag(*tag) for tag in said.items()])
+        self._send_data(trial, sent)
+        sent.words = words
+
+    def _send_data(self, trial: Trial, sent: Sent) -> None:
+        """Name the corpus and its checksums as the run's input; MLflow reads none of it."""
+        checksums = trial.about.get("checksums", {})
+        if "data" in sent.files or not checksums or trial.config is None:
+            return
+        corpus = trial.config.data.corpus
+        from mlflow.entities import Dataset, DatasetInput
+
+        source = json.dumps({"tags": {"corpus": corpus, **checksums}})
+        data = Dataset(corpus, data_digest(checksums), "code", source)
+        self._client().log_inputs(sent.run_id, datasets=[DatasetInput(data, [])])
+        sent.files["data"] = []
+
+    def _send_points(self, run_id: str, points: list[Point]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [Metric(p.name, p.value, p.time_ms, p.step) for p in points]
+        self._client().log_batch(run_id, metrics=metrics)
+
+    def _send_end(self, trial: Trial, sent: Sent) -> None:
+        """The final scores, if there are any, and the files."""
+        time_ms = int(trial.ended * 1000)
+        step = trial.config.train.steps if trial.config else 0
+        final_points = [Point(n, v, time_ms, step) for n, v in scores(trial.result).items()]
+        if final_points and sent.status != "FINISHED":
+            self._send_points(sent.run_id, final_points)
+        for path in _artifacts(trial.record):
+            name = path.relative_to(trial.record.path).as_posix()
+            about = path.stat()
+            mark = [about.st_size, about.st_mtime_ns]
+            if sent.files.get(name) != mark:
+                self._send_file(sent.run_id, path, name)
+                sent.files[name] = mark
+
+    def _send_file(self, run_id: str, path: Path, name: str) -> None:
+        folder = self._runs[run_id].info.artifact_uri
+        if path.suffix == ".safetensors" and folder.startswith("/"):
+            try:
+                return _link(path, Path(folder) / name)
+            except OSError:  # another file system, or one without links
+                pass
+        parent = name.rpartition("/")[0] or None
+        return self._client().log_artifact(run_id, str(path), parent)
+
+
+def _artifacts(record: Record) -> list[Path]:
+    names = ("environment.json", "log.txt", "result.json")
+    paths = [record.config, *(record.path / name for name in names), record.vocabulary]
+    paths += sorted(record.hypotheses.glob("*.txt"))
+    paths += [record.weights, record.averaged]
+    return [path for path in paths if path.exists()]
+
+
+def _artifact_location(root: Path, identity: Identity) -> str | None:
+    """Where a database's artifacts go; a server decides for itself."""
+    address = store.uri(root)
+    if store.is_server(address):
+        return None
+    for name in (identity.study, identity.setting):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise store.StoreError(
+                f"{name!r} names no study or setting: it becomes a folder's name"
+            )
+    location = store.artifacts(root) / identity.study / identity.setting
+    room = 200 - len("/0123456789abcdef0123456789abcdef/artifacts")
+    if not address.startswith("sqlite:") and len(str(location)) > room:
+        raise store.StoreError(f"{location}: longer than {room} characters; set a shorter --root")
+    return str(location)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Weights are large and never rewritten, so the artifact is a second name of the file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    os.link(path, partial)
+    partial.replace(target)

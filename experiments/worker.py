@@ -1,0 +1,156 @@
+"""One trial in one process: claim it, train it, write what became of it."""
+
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from experiments.ties import tie_to_parent
+from lit_transformer import config_io
+from lit_transformer.record import Kind, Record
+
+CLAIMED_ELSEWHERE = 75
+"""Exit status of a worker that found its trial claimed (sysexits' EX_TEMPFAIL)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told. Paths are absolute."""
+
+    digest: str
+    config: str
+    """The whole configuration as YAML."""
+    directory: Path
+    about: dict[str, Any]
+    """Goes into trial.json: whose trial this is."""
+    cache: Path
+    gpu: str | None
+    """CUDA device as CUDA_VISIBLE_DEVICES names it; None: the CPU."""
+    threads: int
+    parent: int | None
+    """Process that must be this one's parent; None: no tie."""
+
+
+class _Stop:
+    """Set by SIGTERM; training looks at it between two updates."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def work(job: Job) -> None:
+    """Run the job to one of its ends, and exit. Exit status 0 is no proof; result.json is."""
+    if job.parent is not None:
+        tie_to_parent(job.parent)
+    stop = _Stop()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep, which says SIGTERM
+    signal.signal(signal.SIGTERM, stop.on_signal)
+    record = Record(job.directory)
+    claim = record.claim()  # held until this process ends
+    if claim is None:
+        sys.exit(CLAIMED_ELSEWHERE)
+    if record.result() is not None:
+        sys.exit(0)
+    _print_into(record.log)
+    # Before torch looks for devices.
+    os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu if job.gpu is not None else ""
+    if record.read_json("trial.json") is None:
+        record.write_json("trial.json", {"digest": job.digest, **job.about})
+    number = record.start_attempt(_about_this_process(job))
+    kind, reason = _train(job, record, stop)
+    record.end_attempt(number, kind, reason)
+    logging.getLogger(__name__).info("%s %s", kind, reason)
+    sys.exit(0 if kind == "finished" else 1)
+
+
+def _train(job: Job, record: Record, stop: _Stop) -> tuple[Kind, str]:
+    """Train and write result.json -> how it ended, and why."""
+    import torch
+
+    from lit_transformer.callbacks import Diverged, Interrupted
+    from lit_transformer.training import train
+
+    try:
+        result = train(
+            config_io.parse(job.config, job.directory / "config.yaml"),
+            job.directory,
+            job.cache,
+            device=torch.device("cuda" if job.gpu is not None else "cpu"),
+            threads=job.threads,
+            should_stop=stop,
+        )
+        record.write_json("result.json", {"digest": job.digest, **asdict(result)})
+    except Interrupted as end:
+        return "killed", str(end)
+    except Diverged as end:
+        return "diverged", str(end)
+    except config_io.ConfigError as error:
+        return "bad_configuration", str(error)
+    except torch.OutOfMemoryError as error:
+        traceback.print_exc()
+        return "out_of_memory", _first_line(error)
+    except (Exception, SystemExit) as error:  # Lightning may leave by SystemExit
+        traceback.print_exc()
+        return ("killed" if stop.asked else "failed"), _first_line(error)
+    return "finished", ""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+def _print_into(log: Path) -> None:
+    """Send everything that this process prints, C libraries included, to the trial's log."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr, force=True
+    )
+
+
+def _about_this_process(job: Job) -> dict[str, Any]:
+    commit, dirty = code_version()
+    return {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "device": f"gpu {job.gpu}" if job.gpu is not None else "cpu",
+        "threads": job.threads,
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+@cache
+def code_version() -> tuple[str, bool]:
+    """The project's commit, and whether its files differ from it; ("", False) outside git."""
+    here = Path(__file__).resolve().parent.parent
+
+    def git(*words: str) -> str:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))

@@ -1,0 +1,64 @@
+"""A made-up sweep of Table 3: real trials, invented runs and curves."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from analysis.tables import Heading
+from experiments.study import Trial, expand, load_setting, load_study
+
+SIGNATURE = "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
+
+
+def trials(setting: str, arms: Sequence[str], seeds: Sequence[int]) -> list[Trial]:
+    """Rows of Table 3; no arms: all twenty."""
+    return expand(load_study("table3"), load_setting(setting), seeds, arms, {})
+
+
+def heading(setting: str) -> Heading:
+    return Heading(
+        study="table3",
+        version="1",
+        setting=setting,
+        description="Table 3 of the paper, one change at a time.",
+        command=f"ablate sweep table3 --setting {setting} --seeds 3",
+        versions={"python": "3.11.9", "torch": "2.13.0", "sacrebleu": "2.6.0"},
+    )
+
+
+def run(trial: Trial, bleu: float, perplexity: float) -> dict[str, object]:
+    """A finished run of a trial, as `runs.read` gives it."""
+    return {
+        "run_id": f"{trial.arm}{trial.seed}".ljust(32, "0"),
+        "experiment_id": "7",
+        "arm": trial.arm,
+        "group": trial.group,
+        "seed": trial.seed,
+        "digest": trial.digest,
+        "kind": "finished",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "dirty": "false",
+        "device": "cpu",
+        "rerun_of": None,
+        "trained_as": None,
+        "signature.bleu": SIGNATURE,
+        "score.valid.bleu": bleu,
+        "score.valid.perplexity": perplexity,
+        "score.cost.parameters": 650_000.0,
+        "score.cost.train_seconds": 120.0,
+    }
+
+
+def frame(records: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Records as a frame; with none, the columns of an experiment nobody has run in."""
+    if not records:
+        return pd.DataFrame(columns=[*run(trials("grammar", ["base"], [1])[0], 0, 0)])
+    return pd.DataFrame([dict(record) for record in records])
+
+
+def curve(run_id: str, metric: str, values: Sequence[float]) -> pd.DataFrame:
+    """A history with a point every 100 steps, as `runs.history` gives it."""
+    steps = range(100, 100 * len(values) + 1, 100)
+    return pd.DataFrame(
+        {"run_id": run_id, "metric": metric, "step": steps, "value": values, "time": 0.0}
+    )

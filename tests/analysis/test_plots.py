@@ -1,0 +1,81 @@
+"""Pictures: what is drawn, and that it is drawn the same every time."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from analysis import plots, published, tables
+from analysis.tables import BLEU, PERPLEXITY, Table
+from tests.analysis.example import curve, frame, heading, run, trials
+
+
+def table_of(arms: list[str], seeds: list[int]) -> Table:
+    some = trials("grammar", arms, seeds)
+    records = [run(t, 30 + n, 2.0 + n / 10) for n, t in enumerate(some)]
+    return tables.build(heading("grammar"), some, frame(records), published.load())
+
+
+def histories(table: Table) -> pd.DataFrame:
+    return pd.concat(
+        curve(found.run_id, "valid.perplexity", [9.0, 4.0, 2.0 + found.seed / 10])
+        for found in table.runs
+    )
+
+
+@pytest.mark.parametrize(("metric", "figure"), [(BLEU, "bleu"), (PERPLEXITY, "ppl")])
+def test_differences_name_every_row_but_base(metric: str, figure: str):
+    picture = plots.differences(table_of(["base", "A1", "C1"], [1, 2]), metric, figure)
+    words = [node.text for node in ET.fromstring(picture).iter() if node.tag.endswith("text")]
+    assert {"A1", "C1", "base"} <= set(words)
+
+
+def test_without_base_there_are_no_differences():
+    some = trials("grammar", ["base", "A1"], [1])
+    table = tables.build(heading("grammar"), some, frame([run(some[1], 30, 2)]), published.load())
+    assert plots.differences(table, BLEU, "bleu") == ""
+
+
+def test_curves_come_by_group_with_base_in_each():
+    table = table_of(["base", "A1", "A2", "B1"], [1, 2])
+    panels = plots.curves(table, histories(table), "valid.perplexity")
+    assert [panel.title for panel in panels] == ["A", "B"]
+    assert [arm for _, _, arm in panels[0].key] == ["base", "A1", "A2"]
+
+
+def test_base_alone_still_has_its_curve():
+    table = table_of(["base"], [1])
+    assert [p.title for p in plots.curves(table, histories(table), "valid.perplexity")] == ["base"]
+
+
+def test_curves_of_nothing_are_none():
+    table = table_of(["base", "A1"], [1])
+    assert plots.curves(table, histories(table).iloc[:0], "valid.perplexity") == []
+
+
+def test_pictures_repeat_and_carry_no_colour_or_date_of_their_own():
+    table = table_of(["base", "A1"], [1, 2])
+    one, two = (plots.differences(table, BLEU, "bleu") for _ in range(2))
+    assert one == two
+    assert "#00f" not in one
+    assert "<metadata" not in one
+    assert "var(--series-1)" in one
+
+
+def test_a_users_matplotlibrc_changes_nothing():
+    import matplotlib as mpl
+
+    table = table_of(["base", "A1"], [1, 2])
+    before = plots.differences(table, BLEU, "bleu")
+    with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "text.usetex": False}):
+        assert plots.differences(table, BLEU, "bleu") == before
+
+
+def test_a_name_in_mathematics_stays_a_name():
+    table = table_of(["base", "A1"], [1])
+    row = table.rows[1]._replace(arm=r"$\frac{<b>$")
+    hostile = replace(table, rows=(table.rows[0], row))
+    picture = plots.differences(hostile, BLEU, "bleu")
+    words = [node.text for node in ET.fromstring(picture).iter() if node.tag.endswith("text")]
+    assert r"$\frac{<b>$" in words

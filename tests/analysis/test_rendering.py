@@ -1,0 +1,108 @@
+"""Markdown, CSV and JSON of a table, with names that mean harm."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from markdown_it import MarkdownIt
+
+from analysis import published, tables
+from analysis.rendering import csv_text, json_text, markdown
+from analysis.tables import Table
+from tests.analysis.example import frame, heading, run, trials
+
+HOSTILE = ["=cmd|' /C calc'!A0", "<script>alert(1)</script>", "a|b`c`*d*\n# e", r"\input{x}%&_^$"]
+
+
+@pytest.fixture(scope="module")
+def small() -> Table:
+    """Four rows, two seeds each, one trial missing."""
+    some = trials("grammar", ["base", "A1", "E", "big"], [1, 2])
+    records = [run(t, 30 + n, 2.0) for n, t in enumerate(some[:-1])]
+    return tables.build(heading("grammar"), some, frame(records), published.load())
+
+
+def named(table: Table, name: str) -> Table:
+    """The table with a hostile study, setting and last arm."""
+    row = table.rows[-1]._replace(arm=name, label=name, group=name)
+    about = table.heading._replace(study=name, setting=name, description=name, command=name)
+    return replace(table, heading=about, rows=(*table.rows[:-1], row))
+
+
+def cells(text: str) -> list[list[str]]:
+    """Each row of the first table that Markdown's own parser finds, as text."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    rows: list[list[str]] = []
+    for token, content in zip(tokens, tokens[1:], strict=False):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type in ("th_open", "td_open"):
+            children = content.children or []
+            rows[-1].append("".join(child.content for child in children))
+        elif token.type == "table_close":
+            break
+    return rows
+
+
+def test_markdown_is_one_table_with_a_blank_row_between_groups(small: Table):
+    rows = cells(markdown(small, None))
+    assert [row[0] for row in rows] == ["", "base", "", "A1", "", "E", "", "big"]
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_markdown_shows_paper_and_ours(small: Table):
+    header, _, _, a1, *_ = cells(markdown(small, None))
+    shown = dict(zip(header, a1, strict=True))
+    assert (shown["BLEU†"], shown["BLEU ours"]) == ("24.9", "32.50 ± 0.71")
+    assert (shown["ΔBLEU†"], shown["ΔBLEU ours"]) == ("-0.9", "+2.00")
+    assert (shown["h"], shown["d_k"], shown["N"]) == ("1", "64", "")
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160, 200])
+def test_markdown_fits_the_terminal(small: Table, width: int):
+    lines = markdown(small, width).splitlines()
+    assert max(len(line) for line in lines if line.startswith("|")) <= width
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_words_in_markdown(small: Table, name: str):
+    text = markdown(named(small, name), None)
+    assert cells(text)[-1][0] == name.replace("\n", " ")
+    assert "<script>" not in MarkdownIt("commonmark").enable("table").render(text)
+
+
+def test_no_sign_that_steers_a_terminal_gets_through(small: Table):
+    assert "\x1b" not in markdown(named(small, "a\x1b[31mb"), 200)
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "-1+1", "+x", "@sum", "\t=1", " =1"])
+def test_a_spreadsheet_finds_no_formula(small: Table, name: str):
+    rows = list(csv.DictReader(io.StringIO(csv_text(named(small, name)))))
+    harmless = rows[-1]["arm"].lstrip()[:1] not in ("=", "+", "-", "@")
+    assert harmless
+    assert rows[-1]["arm"].removeprefix("'") == name
+
+
+def test_csv_numbers_are_raw_and_negative_ones_stay_numbers(small: Table):
+    rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(csv_text(small)))}
+    assert float(rows["A1"]["valid.bleu.mean"]) == 32.5
+    assert float(rows["base"]["valid.bleu.difference"]) == 0
+    assert rows["big"]["valid.bleu.deviation"] == ""
+    assert rows["A1"]["model.heads"] == "1"
+
+
+def test_json_holds_every_number_and_every_missing_trial(small: Table):
+    found = json.loads(json_text(small))
+    assert found["format"] == 1
+    a1 = next(row for row in found["rows"] if row["arm"] == "A1")
+    assert a1["ours"]["valid.bleu"]["values"] == [32, 33]
+    assert a1["paper"]["bleu"] == 24.9
+    assert a1["settings"]["model.heads"] == 1
+    assert [(m["arm"], m["seed"]) for m in found["missing"]] == [("big", 2)]
+
+
+def test_the_same_table_gives_the_same_bytes(small: Table):
+    assert markdown(small, None) == markdown(small, None)
+    assert json_text(small) == json_text(small)
