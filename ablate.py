@@ -176,7 +176,9 @@ def report(
     if as_json:
         from analysis import assembly, rendering
 
-        made = assembly.table(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+        made = assembly.table(
+            chosen, where, trials, root, _command(study, setting, trials, only, sets)
+        )
         print(rendering.json_text(made))
         return
     _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))

@@ -14,7 +14,7 @@ from analysis.tables import Table
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
     "±": r"$\pm$", "Δ": r"$\Delta$", "ε": r"$\epsilon$", "×": r"$\times$", "⁶": "$^6$",
     "†": r"\dag{}", "‡": r"\ddag{}", "–": "--",
 }  # fmt: skip
@@ -24,7 +24,6 @@ _DOCUMENT = r"""\documentclass[10pt]{article}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
 \usepackage{booktabs}
 \usepackage{graphicx}
-\providecommand{\textquotedbl}{''}
 \pagestyle{empty}
 \begin{document}
 %% The table begins here.

@@ -97,22 +97,6 @@ def studies(uri: str) -> pd.DataFrame:
     return frame.sort_values(["study", "setting"], ignore_index=True)
 
 
-def directory(uri: str, run_id: str) -> str | None:
-    """Where the trial of a run lies, seen from mlruns/; None where there is no such run."""
-    path = _database(uri)
-    if path is None:
-        return _directory_by_client(uri, run_id)
-    if not path.exists():
-        return None
-    query = (
-        "SELECT value FROM tags JOIN runs USING (run_uuid)"
-        f" WHERE run_uuid = ? AND key = 'ablate.directory' AND {ACTIVE}"
-    )
-    with closing(_open(path)) as connection:
-        found = connection.execute(query, (run_id,)).fetchone()
-    return str(found[0]) if found else None
-
-
 def expected_version() -> str:
     """The schema that the installed MLflow writes: the last of its migrations; read, not run."""
     package = importlib.util.find_spec("mlflow")
@@ -324,17 +308,3 @@ def _experiments_by_client(uri: str) -> list[tuple[str, str, str, int]]:
         for experiment in client.search_experiments()
         if "ablate.study" in experiment.tags and "ablate.setting" in experiment.tags
     ]
-
-
-def _directory_by_client(uri: str, run_id: str) -> str | None:
-    import mlflow
-
-    try:
-        run = mlflow.MlflowClient(uri).get_run(run_id)
-    except mlflow.MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-    if run.info.lifecycle_stage != "active":
-        return None
-    return run.data.tags.get("ablate.directory")

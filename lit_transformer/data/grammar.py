@@ -67,6 +67,8 @@ CONJUNCTIONS = {
     "future": (("if", "wenn"), ("when", "wenn"), ("because", "weil"), ("before", "bevor")),
 }
 """Those of the future have a clause in the present."""
+ENDPOINTS = ("before", "until", "after")
+"""What they begin with is a moment: nothing that is going on or is not."""
 
 
 class Example(NamedTuple):
@@ -117,7 +119,7 @@ class Writer(Clauses):
             return ended(self.with_pronoun(time), ".")
         if draw < 0.46:
             return ended(self.coordination(time), ".")
-        return ended(main(self.timed(self.clause(time, 2), time, 0.4)), ".")
+        return ended(main(self.timed(self.clause(time, self.choose((1, 2))), time, 0.4)), ".")
 
     def coordination(self, time: str) -> Pair:
         first = main(self.timed(self.clause(time, 0), time, 0.2))
@@ -138,11 +140,13 @@ class Writer(Clauses):
         """A main clause with because, when, if ... behind or before it."""
         words = self.pick(CONJUNCTIONS[time])
         inner = "present" if time == "future" and words[0] != "because" else time
-        first = self.clause(time, 1)
+        first = self.clause(time, self.choose((0, 1)))
         before = self.chance(0.35)
         if not before:
             self.timed(first, time, 0.4)
         second = self.second_clause(first, inner)
+        while words[0] in ENDPOINTS and (second.not_ or second.adverb.german):
+            second = self.second_clause(first, inner)
         if words[0] == "after" and second.tense == "past":
             second.tense = "pluperfect"
         return self.subordinated(first, subordinate(*words, second), before)
@@ -153,7 +157,7 @@ class Writer(Clauses):
         if subject.pronoun in ("he", "she") and self.chance(0.5):
             pronoun = personal(subject.pronoun, subject.slot, "N")
             return self.timed(self.about(time, 0, "person", pronoun), time, 0.0)
-        return self.timed(self.clause(time, 1), time, 0.0)
+        return self.timed(self.clause(time, self.choose((0, 1))), time, 0.0)
 
     def subordinated(self, first: Clause, clause: Pair, before: bool) -> Pair:
         if before:
@@ -182,17 +186,15 @@ class Writer(Clauses):
             second = self.copula("past" if time == "past" else "present", kind, it)
             words = self.choose((("because", "weil"), ("although", "obwohl")))
             return self.subordinated(first, subordinate(*words, second), before=False)
-        second = self.started(
-            time,
-            self.noun_phrase("person", "N", 0, "any"),
-            "person",
-            self.pick(self.choose(groups).verbs),
-        )
+        before = self.chance(0.3)
+        inner = "present" if before and time == "future" else time
+        owner = self.noun_phrase("person", "N", 0, "any")
+        second = self.started(inner, owner, "person", self.pick(self.choose(groups).verbs))
         self.add_phrase(second, personal(thing.pronoun, thing.slot, second.verb.case))
-        if self.chance(0.5):
-            return self.joined(main(first), main(second))
-        words = self.choose((("because", "weil"), ("before", "bevor")))
-        return self.subordinated(first, subordinate(*words, second), before=False)
+        if before or self.chance(0.4):
+            words = ("before", "bevor") if before else ("because", "weil")
+            return self.subordinated(first, subordinate(*words, second), before=False)
+        return self.joined(main(first), main(second))
 
     def question(self, time: str) -> Pair:
         draw = self.random()

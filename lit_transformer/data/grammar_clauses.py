@@ -234,7 +234,7 @@ class Clauses(Phrases):
             parts = [phrase.english, particle] if phrase.is_pronoun else [particle, phrase.english]
             clause.english += parts
         clause.relative = phrase.relative
-        if verb.german_preposition and phrase.pronoun == "it":
+        if verb.german_preposition and phrase.is_pronoun and phrase.pronoun == "it":
             clause.late.append(f"(ADVP (RB {da_compound(verb.german_preposition)}))")
         elif verb.german_preposition:
             clause.late.append(prepositional(verb.german_preposition, phrase))

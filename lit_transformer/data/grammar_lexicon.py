@@ -173,7 +173,7 @@ VERBS = (
         "person",
         "text",
         """write wrote written=schreiben schreibt geschrieben,
-        translate=übersetzen, know knew known=kennen kennt gekannt""",
+        translate=übersetzen übersetzt übersetzt, know knew known=kennen kennt gekannt""",
     ),
     (
         "acc",
@@ -200,14 +200,19 @@ VERBS = (
         streicht gestrichen""",
     ),
     ("acc", "person", "crop", "grow grew grown=an|bauen"),
-    ("acc", "person", "place", "leave left=verlassen verlässt verlassen, know knew known=kennen"),
+    (
+        "acc",
+        "person",
+        "place",
+        "leave left=verlassen verlässt verlassen, know knew known=kennen kennt gekannt",
+    ),
     ("acc", "person", "business", "leave left=verlassen verlässt verlassen, run ran run=leiten"),
     (
         "acc",
         "person",
         "abstract",
         """understand understood=verstehen versteht verstanden, solve=lösen,
-        forget forgot forgotten=vergessen vergisst vergessen, know knew known=kennen""",
+        forget forgot forgotten=vergessen vergisst vergessen, know knew known=kennen kennt gekannt""",
     ),
     (
         "acc",

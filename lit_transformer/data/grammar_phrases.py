@@ -123,9 +123,7 @@ POOLS = {
     "no": ((NO,), (NO,), (NO,)),
 }
 """Determiners to choose from: singular, plural, and words without a plural."""
-RANKS = {
-    word: rank for rank, group in enumerate(entries(lexicon.ORDER)) for word in group.split()
-}
+RANKS = {word: rank for rank, group in enumerate(entries(lexicon.ORDER)) for word in group.split()}
 RARELY_PLURAL = {"place", "business", "event", "season", "shore", "surface"}
 SUBJECT_FORMS = {"he": "m", "she": "f", "they": "p"}
 OBJECT_FORMS = {"he": "him", "she": "her", "they": "them", "it": "it", "I": "me", "we": "us"}

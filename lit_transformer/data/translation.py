@@ -8,7 +8,7 @@ in chunks, so that memory does not grow with the corpus.
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, final
@@ -118,7 +118,7 @@ class _Writer:
     def write(self, sentences: list[list[int]]) -> None:
         lengths = np.fromiter((len(s) for s in sentences), np.int64, len(sentences))
         ends = self._end + np.cumsum(lengths)
-        flat = (token for sentence in sentences for token in sentence)
+        flat = chain.from_iterable(sentences)
         self._tokens.write(np.fromiter(flat, np.int32, int(lengths.sum())).tobytes())
         self._offsets.write(ends.tobytes())
         self._end += int(lengths.sum())

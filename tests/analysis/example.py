@@ -11,8 +11,11 @@ SIGNATURE = "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
 
 
 def trials(setting: str, arms: Sequence[str], seeds: Sequence[int]) -> list[Trial]:
-    """Rows of Table 3; no arms: all twenty."""
-    return expand(load_study("table3"), load_setting(setting), seeds, arms, {})
+    """Rows of Table 3, each with its seeds; no arms: all twenty."""
+    study = load_study("table3")
+    found = expand(study, load_setting(setting), seeds, arms, {})
+    order = [arm.id for arm in study.arms]
+    return sorted(found, key=lambda trial: (order.index(trial.arm), trial.seed))
 
 
 def heading(setting: str) -> Heading:

@@ -25,7 +25,7 @@ def make_trial(root: Path, who: Identity, about: Mapping[str, Any] | None = None
     record = Record(root / "mlruns" / "trials" / who.digest)
     record.path.mkdir(parents=True)
     config = RunConfig(train=TrainConfig(seed=who.seed, steps=100))
-    record.config.write_text(dump(config).replace("  files:\n", ""), "utf-8")
+    record.config.write_text(dump(config), "utf-8")
     record.write_json("trial.json", {**who._asdict(), "checksums": CHECKSUMS, **(about or {})})
     start = {"commit": "c0ffee", "dirty": True, "device": "cpu", "pid": 1}
     append_line(record.attempts, {"attempt": 1, "event": "start", "time": BEGAN, **start})
