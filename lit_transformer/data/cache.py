@@ -5,7 +5,6 @@ A folder is built beside its place under a file lock, described by a manifest th
 whose files differ from its manifest is built again.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -17,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from lit_transformer.record import sync_folder, write_bytes
+from lit_transformer.record import exclusive, sync_folder, write_bytes
 
 MANIFEST = "manifest.json"
 
@@ -78,13 +77,8 @@ def build_once(folder: Path, build: Builder) -> Built:
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
     """One process at a time works on `place`; the lock ends with the process, however it ends."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(place.with_name(f".{place.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with exclusive(place.with_name(f".{place.name}.lock"), None):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def unwritable(folder: Path, error: OSError) -> CorpusError:

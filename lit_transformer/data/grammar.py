@@ -12,7 +12,8 @@ A synchronous grammar draws a sentence once and writes it in both languages. Wha
 - Agreement: verbs in number and person, across relative clauses; determiners and adjectives in
   gender, case and number (strong, weak and mixed declension, weak nouns); relative pronouns with
   their antecedent; `it` as er, sie, es or ihn by the gender of a noun in another clause.
-- Case by verb, by preposition, and by meaning: in the garden, `im Garten`; into it, `in den Garten`.
+- Case by verb, by preposition and by meaning: in the garden, `im Garten`; into the garden, `in den
+  Garten`.
 - Tenses, modal verbs, passives, comparatives, coordination, numbers, compounds (kitchen table,
   `Küchentisch`), negation with `nicht` or `kein`.
 - One English word, several German ones: know (kennen, wissen), eat (essen, fressen), leave
@@ -22,23 +23,18 @@ A synchronous grammar draws a sentence once and writes it in both languages. Wha
 An English sentence has one German translation, with rare exceptions; a German one may have several
 sources. Both trees use the labels of the Penn Treebank, the German ones too. All text is original.
 
-`grammar_lexicon` holds the words, `grammar_morphology` their forms, `grammar_syntax` the order of a
-clause, `grammar_phrases` and `grammar_clauses` draw the parts, this module the sentences.
+In reading order: `grammar_lexicon` has the words, `grammar_words` reads them, `grammar_morphology`
+inflects them, `grammar_syntax` orders a clause, `grammar_vocabulary` sorts words by what they go
+with; `grammar_phrases`, `grammar_clauses` and `grammar_complements` draw parts at random, and this
+module sentences.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple, final
 
-from lit_transformer.data.grammar_clauses import (
-    PLAIN,
-    STATIC,
-    THINGS,
-    WITH_GAP,
-    Clauses,
-    subordinate,
-)
+from lit_transformer.data.grammar_complements import THINGS, WITH_GAP, Complements, subordinate
 from lit_transformer.data.grammar_morphology import node
-from lit_transformer.data.grammar_phrases import TIMES, personal
+from lit_transformer.data.grammar_phrases import personal
 from lit_transformer.data.grammar_syntax import (
     COMMA,
     Clause,
@@ -49,6 +45,7 @@ from lit_transformer.data.grammar_syntax import (
     text,
     tokens,
 )
+from lit_transformer.data.grammar_vocabulary import TIMES
 
 VERSION = "1"
 """Raised when the same seed would write other sentences."""
@@ -97,7 +94,7 @@ def ended(pair: Pair, mark: str) -> Pair:
 
 
 @final
-class Writer(Clauses):
+class Writer(Complements):
     """Draws sentences."""
 
     def example(self) -> Example:
@@ -179,7 +176,7 @@ class Writer(Clauses):
         first = self.started(time, buyer, "person", self.pick(self.choose(groups).verbs))
         thing = self.common(kind, first.verb.case, 0, "definite" if self.chance(0.6) else "any")
         self.add_phrase(first, thing)
-        if self.chance(0.3):
+        if first.tense not in ("perfect", "progressive") and self.chance(0.3):
             first.time = self.pick(TIMES[time])
         if self.chance(0.5):
             it = personal(thing.pronoun, thing.slot, "N")

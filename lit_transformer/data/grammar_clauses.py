@@ -1,58 +1,33 @@
-"""Random clauses of the built-in corpus: verbs with their company, relative and complement clauses.
+"""Random clauses of the built-in corpus: verb and company, adverbs, negation, passive, copula.
 
 `depth` is the number of clauses that may still nest in what is being drawn; `time` is past, present
 or future. A clause that ends in an English subordinate clause gets no adverbial behind it, which
 could be read into either: the German side would not be determined.
 """
 
-from collections.abc import Sequence
+from abc import abstractmethod
 
-from lit_transformer.data import grammar_lexicon as lexicon
-from lit_transformer.data.grammar_morphology import (
-    RELATIVE,
-    Adjective,
-    Case,
-    Noun,
-    Slot,
-    Verb,
-    node,
-)
-from lit_transformer.data.grammar_phrases import (
+from lit_transformer.data.grammar_phrases import Phrases
+from lit_transformer.data.grammar_syntax import NONE, Clause, Pair, Phrase, prepositional
+from lit_transformer.data.grammar_vocabulary import (
     ADJECTIVES,
     BE,
     FREQUENCIES,
     GROUPS,
     MANNERS,
     NOUNS,
+    STATIC,
     Group,
-    Phrases,
     adverbial,
 )
-from lit_transformer.data.grammar_syntax import (
-    COMMA,
-    NONE,
-    Clause,
-    Pair,
-    Phrase,
-    english,
-    german,
-    prepositional,
-)
+from lit_transformer.data.grammar_words import Adjective, Verb
 
 EMBEDDING = ("that", "whether", "tell", "to")
 """Frames with a complement clause."""
-GAP_FRAMES = ("acc", "dat", "prep")
-"""Frames whose object a relative clause or a question may take out."""
-STATIC = set(lexicon.STATIC.split())
 SUBJECT_KINDS = ("person",) * 15 + ("animal", "animal", "vehicle", "event", "crop", "music")
 COPULA_KINDS = ("person", "person", "person", *ADJECTIVES)
 PLAIN = {
     kind: [group for group in GROUPS if kind in group.subjects and group.frame not in EMBEDDING]
-    for kind in NOUNS
-}
-EMBEDDERS = [group for group in GROUPS if group.frame in EMBEDDING]
-WITH_GAP = {
-    kind: [group for group in GROUPS if kind in group.objects and group.frame in GAP_FRAMES]
     for kind in NOUNS
 }
 NEGATABLE = ("acc", "give")
@@ -72,34 +47,6 @@ JUST_NOW = Pair("", adverbial("gerade"))
 ALREADY = Pair(adverbial("already"), adverbial("schon"))
 HARD = Pair(adverbial("hard"), adverbial("fleißig"))
 DEGREES = (("very", "sehr"), ("too", "zu"), ("quite", "ziemlich"))
-WH_ADVERBS = (("why", "warum"), ("when", "wann"), ("where", "wo"), ("how", "wie"))
-THINGS = ("thing", "clothes", "device", "text", "vehicle", "food")
-NOBODY = Phrase("", "", 1, "", "", False, "")
-"""The unspoken subject of an infinitive."""
-
-
-def sbar(word: str, clause: Clause) -> str:
-    """English subordinate clause; `word` is a tree or empty."""
-    return node("SBAR", word, english(clause, inverted=False))
-
-
-def sbar_german(word: str, clause: Clause) -> str:
-    return node("SBAR", word, german(clause, "final", ""))
-
-
-def subordinate(english_word: str, german_word: str, clause: Clause) -> Pair:
-    """that / dass, because / weil and their like before a clause."""
-    return Pair(sbar(f"(IN {english_word})", clause), sbar_german(f"(IN {german_word})", clause))
-
-
-def gap_word(verb: Verb, case_word: str, tag: str, words: tuple[str, str]) -> Pair:
-    """What stands for a taken-out object; `words` are English with and without preposition."""
-    german_word = f"(WHNP ({tag} {case_word}))"
-    if verb.german_preposition:
-        german_word = f"(WHPP (IN {verb.german_preposition}) {german_word})"
-    if verb.preposition:
-        return Pair(f"(WHPP (IN {verb.preposition}) (WHNP ({tag} {words[0]})))", german_word)
-    return Pair(f"(WHNP ({tag} {words[1]}))", german_word)
 
 
 def da_compound(preposition: str) -> str:
@@ -132,6 +79,10 @@ def comparing(adjective: Adjective, other: Phrase, equal: bool) -> Pair:
 
 class Clauses(Phrases):
     """Draws clauses."""
+
+    @abstractmethod
+    def embedding(self, time: str, depth: int, subject: Phrase) -> Clause:
+        """A clause whose verb has a clause as its complement."""
 
     def clause(self, time: str, depth: int) -> Clause:
         """Any clause."""
@@ -314,116 +265,3 @@ class Clauses(Phrases):
         agents = Pair(f"(PP (IN by) {agent.english})", prepositional("von", agent))
         self.add_place(clause, agents)
         return clause
-
-    def gapped(self, time: str, depth: int, kind: str, groups: Sequence[Group]) -> Clause:
-        """A clause that lacks its object, a noun of that kind."""
-        group = self.choose(groups)
-        actor = self.choose(group.subjects)
-        subject = self.noun_phrase(actor, "N", depth, "any")
-        clause = self.started(time, subject, actor, self.pick(group.verbs))
-        if clause.verb.particle:
-            clause.english.append(f"(PRT (RP {clause.verb.particle}))")
-        if clause.tense not in ("must", "had"):
-            clause.not_ = clause.nicht = self.chance(0.08)
-        return clause
-
-    def relative(self, noun: Noun, slot: Slot, depth: int) -> Pair:
-        time = self.choose(("present", "past", "past"))
-        kind = noun.kind
-        draw = self.random()
-        if draw < 0.12 and kind == "person":
-            return self.whose(slot, time)
-        speechless = not PLAIN[kind] and kind not in ADJECTIVES
-        if WITH_GAP[kind] and (speechless or draw < 0.55):
-            clause = self.gapped(time, depth, kind, WITH_GAP[kind])
-            word = RELATIVE[slot, clause.verb.case]
-            english_words = ("whom", "whom") if kind == "person" else ("which", "that")
-            opening = gap_word(clause.verb, word, "WDT", english_words)
-        else:
-            subject = Phrase("", "", 2 if slot == "p" else 1, "", slot, False, "")
-            clause = self.about(time, depth, kind, subject)
-            who = "who" if kind == "person" else "that"
-            opening = Pair(f"(WHNP (WDT {who}))", f"(WHNP (WDT {RELATIVE[slot, 'N']}))")
-        self.timed(clause, time, 0.0)
-        return Pair(sbar(opening.english, clause), sbar_german(opening.german, clause))
-
-    def whose(self, slot: Slot, time: str) -> Pair:
-        kind = self.choose(("animal", "person", "vehicle", "thing"))
-        noun = self.pick(NOUNS[kind])
-        subject = Phrase("", "", 1, "", noun.gender, False, "")
-        clause = self.about(time, 0, kind, subject)
-        word = RELATIVE[slot, "G"]
-        return Pair(
-            sbar(f"(WHNP (WP$ whose) (NN {noun.english}))", clause),
-            sbar_german(f"(WHNP (WP$ {word}) (NN {noun.nominative}))", clause),
-        )
-
-    def embedding(self, time: str, depth: int, subject: Phrase) -> Clause:
-        """A verb of saying, knowing, asking or trying, with its complement."""
-        group = self.choose(EMBEDDERS)
-        clause = self.started(time, subject, "person", self.pick(group.verbs))
-        if clause.tense not in ("must", "had") and self.chance(0.12):
-            clause.not_ = clause.nicht = True
-        inner = time if self.chance(0.7) else self.choose(("present", "past"))
-        if group.frame == "tell":
-            self.add_gift_of_words(clause)
-        if group.frame == "to":
-            clause.end = self.infinitive(depth - 1)
-        elif group.frame == "whether":
-            clause.end = self.embedded_question(inner, depth - 1)
-        else:
-            what = self.timed(self.clause(inner, depth - 1), inner, 0.0)
-            clause.end = subordinate("that", "dass", what)
-        return clause
-
-    def add_gift_of_words(self, clause: Clause) -> None:
-        listener = self.noun_phrase("person", "D", 0, "any")
-        clause.english.append(listener.english)
-        (clause.pronouns if listener.is_pronoun else clause.middle).append(listener.german)
-
-    def infinitive(self, depth: int) -> Pair:
-        """to open the door, die Tür zu öffnen."""
-        group = self.choose(PLAIN["person"])
-        verb = self.pick([verb for verb in group.verbs if verb.base not in STATIC] or group.verbs)
-        clause = Clause(NOBODY, verb, "infinitive")
-        self.fill(clause, depth, group, "any")
-        self.adjuncts(clause)
-        return Pair(english(clause, inverted=False), german(clause, "zu", ""))
-
-    def embedded_question(self, time: str, depth: int) -> Pair:
-        """whether / ob, why / warum, who / wer, what / was."""
-        draw = self.random()
-        if draw < 0.45:
-            what = self.timed(self.clause(time, depth), time, 0.0)
-            return subordinate("whether" if draw < 0.3 else "if", "ob", what)
-        if draw < 0.7:
-            clause, opening = self.asked_object(time, depth)
-        elif draw < 0.8:
-            clause, opening = self.asked_subject(time, depth)
-        else:
-            clause, opening = self.asked_adverb(time, depth)
-        return Pair(sbar(opening.english, clause), sbar_german(opening.german, clause))
-
-    def asked_object(self, time: str, depth: int) -> tuple[Clause, Pair]:
-        """what / was, whom / wen or wem, and the clause without it."""
-        kind = self.choose(("person", *THINGS))
-        groups = [group for group in WITH_GAP[kind] if group.frame != "prep"]
-        clause = self.gapped(time, depth, kind, groups)
-        case: Case = clause.verb.case
-        word = {"A": "wen", "D": "wem"}[case] if kind == "person" else "was"
-        shown = "whom" if kind == "person" else "what"
-        return clause, gap_word(clause.verb, word, "WP", (shown, shown))
-
-    def asked_subject(self, time: str, depth: int) -> tuple[Clause, Pair]:
-        clause = self.about(time, depth, "person", NOBODY)
-        return clause, Pair("(WHNP (WP who))", "(WHNP (WP wer))")
-
-    def asked_adverb(self, time: str, depth: int) -> tuple[Clause, Pair]:
-        """A clause that says neither when, where nor how."""
-        groups = [group for group in PLAIN["person"] if group.frame in (*FREE_PLACE, "dat")]
-        group = self.choose(groups)
-        subject = self.noun_phrase("person", "N", depth, "any")
-        clause = self.started(time, subject, "person", self.pick(group.verbs))
-        self.fill(clause, depth, group, "any")
-        english_word, german_word = self.choose(WH_ADVERBS)
-        return clause, Pair(f"(WHADVP (WRB {english_word}))", f"(WHADVP (WRB {german_word}))")

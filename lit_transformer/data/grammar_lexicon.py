@@ -61,7 +61,7 @@ NOUNS = {
         das Dach -es Dächer, bridge die Brücke - Brücken""",
     "shore": "river der Fluss -es Flüsse, lake der See -s Seen",
     "abstract": """question die Frage - Fragen, problem das Problem -s Probleme, plan der Plan -s
-        Pläne, mistake der Fehler -s Fehler, idea die Idee - Ideen""",
+        Pläne, task die Aufgabe - Aufgaben, puzzle das Rätsel -s Rätsel""",
     "event": """meal das Essen -s Essen, party das Fest -es Feste, concert das Konzert -s Konzerte,
         lesson die Stunde - Stunden, trip die Reise - Reisen""",
     "music": "song das Lied -es Lieder, game das Spiel -s Spiele",
@@ -108,214 +108,104 @@ ADJECTIVES = {
     "event season": "long/longer=lang/länger, short/shorter=kurz/kürzer, beautiful/more=schön",
 }
 
-# Frame, kinds of subject, kinds of object, verbs. The frames: `acc`, `dat` and `prep` name what the
-# German object is; `give` has a dative and an accusative; `go` and `live` have a place, `put` an
-# object and a place; `none` has nothing.
-VERBS = (
-    (
-        "none",
-        "person",
-        "",
-        """work=arbeiten, sleep slept=schlafen schläft geschlafen, laugh=lachen,
-        sing sang sung=singen singt gesungen, wait=warten, get+up got=auf|stehen steht aufgestanden
-        sein, dance=tanzen, come+back came come=zurück|kommen kommt zurückgekommen sein, cry=weinen,
-        fall+asleep fell fallen=ein|schlafen schläft eingeschlafen sein, smoke=rauchen""",
-    ),
-    (
-        "none",
-        "animal",
-        "",
-        """sleep slept=schlafen schläft geschlafen, run+away ran run=weg|laufen
-        läuft weggelaufen sein, jump=springen springt gesprungen sein""",
-    ),
-    (
-        "none",
-        "vehicle",
-        "",
-        """arrive=an|kommen kommt angekommen sein, leave left=ab|fahren fährt
+VERBS = {
+    "none person": """work=arbeiten, sleep slept=schlafen schläft geschlafen, laugh=lachen, sing
+        sang sung=singen singt gesungen, wait=warten, get+up got=auf|stehen steht aufgestanden
+        sein, dance=tanzen, come+back came come=zurück|kommen kommt zurückgekommen sein,
+        cry=weinen, fall+asleep fell fallen=ein|schlafen schläft eingeschlafen sein,
+        smoke=rauchen""",
+    "none animal": """sleep slept=schlafen schläft geschlafen, run+away ran run=weg|laufen läuft
+        weggelaufen sein, jump=springen springt gesprungen sein""",
+    "none vehicle": """arrive=an|kommen kommt angekommen sein, leave left=ab|fahren fährt
         abgefahren sein, stop=halten hält gehalten""",
-    ),
-    ("none", "crop", "", "grow grew grown=wachsen wächst gewachsen sein"),
-    ("none", "event music", "", "begin began begun=an|fangen fängt angefangen, end=enden"),
-    (
-        "acc",
-        "person",
-        "thing clothes device text vehicle",
-        """buy bought=kaufen, sell
-        sold=verkaufen, look@for=suchen, look@at=an|sehen sieht angesehen, hide hid
-        hidden=verstecken, pay@for=bezahlen, steal stole stolen=stehlen stiehlt gestohlen, choose
-        chose chosen=aus|wählen""",
-    ),
-    (
-        "acc",
-        "person",
-        "person",
-        """visit=besuchen, call=an|rufen ruft angerufen, meet met=treffen
-        trifft getroffen, invite=ein|laden lädt eingeladen, know knew known=kennen kennt gekannt,
-        pick+up=ab|holen, love=lieben, greet=begrüßen""",
-    ),
-    (
-        "acc",
-        "person",
-        "animal",
-        """feed fed=füttern, look@for=suchen, catch caught=fangen fängt
+    "none crop": "grow grew grown=wachsen wächst gewachsen sein",
+    "none event music": "begin began begun=an|fangen fängt angefangen, end=enden",
+    "acc person > thing clothes device text vehicle": """buy bought=kaufen, sell sold=verkaufen,
+        look@for=suchen, look@at=an|sehen sieht angesehen, hide hid hidden=verstecken,
+        pay@for=bezahlen, steal stole stolen=stehlen stiehlt gestohlen, choose chose
+        chosen=aus|wählen""",
+    "acc person > person": """visit=besuchen, call=an|rufen ruft angerufen, meet met=treffen
+        trifft getroffen, invite=ein|laden lädt eingeladen, know knew known=kennen kennt
+        gekannt, pick+up=ab|holen, love=lieben, greet=begrüßen""",
+    "acc person > animal": """feed fed=füttern, look@for=suchen, catch caught=fangen fängt
         gefangen, love=lieben""",
-    ),
-    (
-        "acc",
-        "animal",
-        "person animal",
-        """follow=verfolgen, bite bit bitten=beißen beißt gebissen,
+    "acc animal > person animal": """follow=verfolgen, bite bit bitten=beißen beißt gebissen,
         see saw seen=sehen sieht gesehen""",
-    ),
-    (
-        "acc",
-        "person",
-        "text",
-        """write wrote written=schreiben schreibt geschrieben,
+    "acc person > text": """write wrote written=schreiben schreibt geschrieben,
         translate=übersetzen übersetzt übersetzt, know knew known=kennen kennt gekannt""",
-    ),
-    (
-        "acc",
-        "person",
-        "food",
-        """eat ate eaten=essen isst gegessen, bring+along
-        brought=mit|bringen bringt mitgebracht""",
-    ),
-    ("acc", "animal", "food", "eat ate eaten=fressen frisst gefressen"),
-    ("acc", "person", "drink", "drink drank drunk=trinken trinkt getrunken, cook=kochen"),
-    (
-        "acc",
-        "person",
-        "clothes",
-        """wear wore worn=tragen trägt getragen, take+off took
+    "acc person > food": """eat ate eaten=essen isst gegessen, bring+along brought=mit|bringen
+        bringt mitgebracht""",
+    "acc animal > food": "eat ate eaten=fressen frisst gefressen",
+    "acc person > drink": "drink drank drunk=trinken trinkt getrunken, cook=kochen",
+    "acc person > clothes": """wear wore worn=tragen trägt getragen, take+off took
         taken=aus|ziehen zieht ausgezogen, wash=waschen wäscht gewaschen""",
-    ),
-    ("acc", "person", "device", "turn+on=an|machen, repair=reparieren, turn+off=aus|machen"),
-    (
-        "acc",
-        "person",
-        "opening",
-        """open=öffnen öffnet geöffnet, close=zu|machen, paint=streichen
+    "acc person > device": "turn+on=an|machen, repair=reparieren, turn+off=aus|machen",
+    "acc person > opening": """open=öffnen öffnet geöffnet, close=zu|machen, paint=streichen
         streicht gestrichen""",
-    ),
-    ("acc", "person", "crop", "grow grew grown=an|bauen"),
-    (
-        "acc",
-        "person",
-        "place",
-        "leave left=verlassen verlässt verlassen, know knew known=kennen kennt gekannt",
-    ),
-    ("acc", "person", "business", "leave left=verlassen verlässt verlassen, run ran run=leiten"),
-    (
-        "acc",
-        "person",
-        "abstract",
-        """understand understood=verstehen versteht verstanden, solve=lösen,
-        forget forgot forgotten=vergessen vergisst vergessen, know knew known=kennen kennt gekannt""",
-    ),
-    (
-        "acc",
-        "person",
-        "vehicle",
-        """miss=verpassen, take took taken=nehmen nimmt genommen,
+    "acc person > crop": "grow grew grown=an|bauen",
+    "acc person > place": """leave left=verlassen verlässt verlassen, know knew known=kennen
+        kennt gekannt""",
+    "acc person > business": "leave left=verlassen verlässt verlassen, run ran run=leiten",
+    "acc person > abstract": """understand understood=verstehen versteht verstanden,
+        solve=lösen, forget forgot forgotten=vergessen vergisst vergessen, know knew
+        known=kennen kennt gekannt""",
+    "acc person > vehicle": """miss=verpassen, take took taken=nehmen nimmt genommen,
         repair=reparieren""",
-    ),
-    ("acc", "person", "music instrument", "play=spielen, practise=üben übt geübt"),
-    ("acc", "person", "money", "spend spent=aus|geben gibt ausgegeben, need=brauchen"),
-    ("acc", "person", "season", "spend spent=verbringen verbringt verbracht"),
-    (
-        "dat",
-        "person",
-        "person",
-        """help=helfen hilft geholfen, thank=danken, listen@to=zu|hören,
+    "acc person > music instrument": "play=spielen, practise=üben",
+    "acc person > money": "spend spent=aus|geben gibt ausgegeben, need=brauchen",
+    "acc person > season": "spend spent=verbringen verbringt verbracht",
+    "dat person > person": """help=helfen hilft geholfen, thank=danken, listen@to=zu|hören,
         follow=folgen folgt gefolgt sein, trust=vertrauen""",
-    ),
-    ("prep", "person", "person vehicle", "wait@for=warten wartet gewartet auf:A"),
-    ("prep", "person", "person animal", "think@of thought=denken denkt gedacht an:A"),
-    (
-        "prep",
-        "person",
-        "person abstract text",
-        """talk@about=sprechen spricht gesprochen über:A,
+    "prep person > person vehicle": "wait@for=warten wartet gewartet auf:A",
+    "prep person > person animal": "think@of thought=denken denkt gedacht an:A",
+    "prep person > person abstract text": """talk@about=sprechen spricht gesprochen über:A,
         laugh@about=lachen lacht gelacht über:A""",
-    ),
-    ("prep", "person", "event place", "dream@of=träumen träumt geträumt von:D"),
-    (
-        "give",
-        "person",
-        "thing clothes text food",
-        """give gave given=geben gibt gegeben, show showed
+    "prep person > event place": "dream@of=träumen träumt geträumt von:D",
+    "give person > thing clothes text food": """give gave given=geben gibt gegeben, show showed
         shown=zeigen, bring brought=bringen bringt gebracht, send sent=schicken,
         return@to=zurück|geben gibt zurückgegeben, lend lent=leihen leiht geliehen""",
-    ),
-    ("give", "person", "abstract", "explain@to=erklären"),
-    (
-        "go",
-        "person",
-        "",
-        """go went gone=gehen geht gegangen sein, drive drove driven=fahren fährt
+    "give person > abstract": "explain@to=erklären",
+    "go person": """go went gone=gehen geht gegangen sein, drive drove driven=fahren fährt
         gefahren sein, come came come=kommen kommt gekommen sein""",
-    ),
-    (
-        "go",
-        "animal",
-        "",
-        "run ran run=laufen läuft gelaufen sein, come came come=kommen kommt gekommen sein",
-    ),
-    ("live", "person animal", "", """live=leben, sit sat=sitzen sitzt gesessen"""),
-    ("put", "person", "thing", "put put put=stellen"),
-    ("put", "person", "text clothes", "lay laid=legen"),
-    (
-        "that",
-        "person",
-        "",
-        """say said=sagen, know knew known=wissen weiß gewusst, think
+    "go animal": """run ran run=laufen läuft gelaufen sein, come came come=kommen kommt gekommen
+        sein""",
+    "live person animal": "live=leben, sit sat=sitzen sitzt gesessen",
+    "put person > thing": "put put put=stellen",
+    "put person > text clothes": "lay laid=legen",
+    "that person": """say said=sagen, know knew known=wissen weiß gewusst, think
         thought=glauben, hope=hoffen, believe=glauben, hear heard=hören, write wrote
         written=schreiben schreibt geschrieben, forget forgot forgotten=vergessen vergisst
         vergessen""",
-    ),
-    (
-        "whether",
-        "person",
-        "",
-        """ask=fragen, know knew known=wissen weiß gewusst, forget forgot
+    "whether person": """ask=fragen, know knew known=wissen weiß gewusst, forget forgot
         forgotten=vergessen vergisst vergessen, see saw seen=sehen sieht gesehen""",
-    ),
-    (
-        "tell",
-        "person",
-        "",
-        "tell told=erzählen, write wrote written=schreiben schreibt geschrieben",
-    ),
-    (
-        "to",
-        "person",
-        "",
-        """try=versuchen, forget forgot forgotten=vergessen vergisst vergessen,
+    "tell person": "tell told=erzählen, write wrote written=schreiben schreibt geschrieben",
+    "to person": """try=versuchen, forget forgot forgotten=vergessen vergisst vergessen,
         hope=hoffen, promise=versprechen verspricht versprochen, decide=beschließen beschließt
         beschlossen, begin began begun=an|fangen fängt angefangen""",
-    ),
-)
+}
+"""By frame, kinds of subject > kinds of object. The frames `acc`, `dat` and `prep` name what the
+German object is; `give` has a dative and an accusative; `go` and `live` have a place, `put` an
+object and a place; `none` has nothing; the last four have a clause."""
 
 STATIC = """know love wear need see hope believe think hear forget live understand trust say
     decide"""
 """Verbs that take no progressive and no adverb of manner."""
 
-OWNED = """person: friend sister brother mother father neighbour daughter son aunt child doctor teacher
-    guest; place: house garden kitchen village city; business: school shop; surface: bed table;
-    music: song; event: lesson trip; animal thing text clothes device opening food vehicle
+OWNED = """person: friend sister brother mother father neighbour daughter son aunt child doctor
+    teacher guest; place: house garden kitchen village city; business: school shop; surface: bed
+    table; music: song; event: lesson trip; animal thing text clothes device opening food vehicle
     abstract instrument money"""
-"""What somebody has: these take possessives and genitives; a kind without a colon does as a whole."""
-ORDER = """interesting important friendly clever beautiful funny simple quiet, expensive cheap, good,
-    sick tired, happy sad, poor rich, hungry wild, heavy light, fast, big small tall, long short, deep,
-    old young new fresh, hard, red black, dark, hot cold"""
-"""The order of two adjectives; between commas stand those that exclude each other."""
+"""What somebody has: these take possessives and genitives. A part without colon names kinds."""
+ORDER = """interesting important, simple hard, friendly clever, beautiful quiet, expensive cheap,
+    good, sick tired, happy sad, poor rich, hungry wild, heavy light, fast, big small tall,
+    long short, deep, old young new fresh, red black, dark, hot cold"""
+"""The order of two adjectives; between two commas stand those that exclude each other."""
 
-NAMES = "Anna=f Peter=m Maria=f Paul=m Julia=f Thomas=m Lena=f Max=m Clara=f Felix=m"
-CITIES = "Berlin=Berlin Munich=München London=London Vienna=Wien Rome=Rom Cologne=Köln Prague=Prag"
-NUMBERS = "two=zwei three=drei four=vier five=fünf six=sechs ten=zehn twelve=zwölf"
-UNITS = "days=Tagen weeks=Wochen months=Monaten years=Jahren"
+NAMES = "Anna=f, Peter=m, Maria=f, Paul=m, Julia=f, Thomas=m, Lena=f, Max=m, Clara=f, Felix=m"
+CITIES = """Berlin=Berlin, Munich=München, London=London, Vienna=Wien, Rome=Rom, Cologne=Köln,
+    Prague=Prag"""
+NUMBERS = "two=zwei, three=drei, four=vier, five=fünf, six=sechs, ten=zehn, twelve=zwölf"
+UNITS = "days=Tagen, weeks=Wochen, months=Monaten, years=Jahren"
 
 TIMES = {
     "past": """yesterday=gestern, last week=letzte Woche, last year=letztes Jahr, on Monday=am

@@ -3,156 +3,38 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from random import Random
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
-from lit_transformer.data import grammar_lexicon as lexicon
-from lit_transformer.data.grammar_morphology import (
-    ARTICLE,
-    BARE,
-    DIESER,
-    EIN,
-    MIXED,
-    PERSONAL,
-    STRONG,
-    WEAK,
-    Adjective,
-    Case,
-    Noun,
-    Slot,
-    Table,
-    Verb,
-    compound,
-    leaves,
-    node,
-    read_adjective,
-    read_noun,
-    read_verb,
-)
+from lit_transformer.data.grammar_morphology import PERSONAL, Table, leaves, node
 from lit_transformer.data.grammar_syntax import NONE, Pair, Phrase, prepositional
+from lit_transformer.data.grammar_vocabulary import (
+    ADJECTIVES,
+    CITIES,
+    FIRST_PARTS,
+    FIRST_PERSON,
+    NAMES,
+    NOUNS,
+    NUMBERS,
+    OBJECT_FORMS,
+    OWNED,
+    POOLS,
+    RANKS,
+    RARELY_PLURAL,
+    SUBJECT_FORMS,
+    THE,
+    TIMES,
+    UNITS,
+    Determiner,
+)
+from lit_transformer.data.grammar_words import Case, Noun, Slot, compound
 
 T = TypeVar("T")
 
-
-class Determiner(NamedTuple):
-    """`endings` decline the determiner, `weak` the adjectives behind it."""
-
-    tag: str
-    english: str
-    german: str
-    endings: Table
-    adjectives: Table
-
-
-class Group(NamedTuple):
-    """Verbs that share their frame and their company."""
-
-    frame: str
-    subjects: tuple[str, ...]
-    objects: tuple[str, ...]
-    verbs: tuple[Verb, ...]
-
-
-def entries(text: str) -> list[str]:
-    """What commas separate in a list of the lexicon."""
-    return [" ".join(entry.split()) for entry in text.split(",")]
-
-
-def pairs(text: str) -> list[tuple[str, str]]:
-    return [cast(tuple[str, str], tuple(entry.split("="))) for entry in entries(text)]
-
-
-NOUNS = {
-    kind: tuple(read_noun(entry, kind) for entry in entries(text))
-    for kind, text in lexicon.NOUNS.items()
-}
-ADJECTIVES = {
-    kind: tuple(read_adjective(entry) for entry in entries(text))
-    for kinds, text in lexicon.ADJECTIVES.items()
-    for kind in kinds.split()
-}
-GROUPS = tuple(
-    Group(
-        frame,
-        tuple(subjects.split()),
-        tuple(objects.split()),
-        tuple(read_verb(entry, frame) for entry in entries(verbs)),
-    )
-    for frame, subjects, objects, verbs in lexicon.VERBS
+EVENT_PREPOSITIONS: tuple[tuple[str, str, Case], ...] = (
+    ("after", "nach", "D"),
+    ("before", "vor", "D"),
+    ("during", "während", "G"),
 )
-BE = read_verb("be was been=sein ist gewesen sein", "be")
-
-
-def first_parts() -> dict[str, list[tuple[str, str]]]:
-    """For each English noun, the compounds' first parts that it takes."""
-    parts: dict[str, list[tuple[str, str]]] = {}
-    for line in lexicon.COMPOUNDS.split(";"):
-        first, heads = line.split(":")
-        english, german = first.strip().split("=")
-        for head in heads.split():
-            parts.setdefault(head, []).append((english, german))
-    return parts
-
-
-FIRST_PARTS = first_parts()
-NUMBERS = [Determiner("CD", *word.split("="), BARE, STRONG) for word in lexicon.NUMBERS.split()]
-THE = Determiner("DT", "the", "", ARTICLE, WEAK)
-A = Determiner("DT", "a", "ein", EIN, MIXED)
-NO_A = Determiner("DT", "a", "kein", EIN, MIXED)
-NO = Determiner("DT", "no", "kein", EIN, MIXED)
-NOTHING = Determiner("DT", "", "", BARE, STRONG)
-NO_NOTHING = Determiner("DT", "", "kein", EIN, MIXED)
-THIS = Determiner("DT", "this", "dies", DIESER, WEAK)
-THESE = Determiner("DT", "these", "dies", DIESER, WEAK)
-EVERY = Determiner("DT", "every", "jed", DIESER, WEAK)
-ALL = Determiner("DT", "all", "all", DIESER, WEAK)
-BOTH = Determiner("DT", "both", "beid", DIESER, WEAK)
-MANY = Determiner("JJ", "many", "viel", DIESER, STRONG)
-SOME = Determiner("DT", "some", "einig", DIESER, STRONG)
-MY, OUR, HIS, HER, THEIR = (
-    Determiner("PRP$", english, german, EIN, MIXED)
-    for english, german in pairs("my=mein, our=unser, his=sein, her=ihr, their=ihr")
-)
-POOLS = {
-    "any": (
-        (THE, THE, THE, A, A, THIS, MY, HER, HIS, EVERY, OUR, THEIR),
-        (THE, THE, NOTHING, THESE, MANY, *NUMBERS[:2], MY, ALL, SOME, HIS, BOTH, *NUMBERS[2:]),
-        (THE, NOTHING, MY, HIS),
-    ),
-    "definite": ((THE, THE, THE, THIS, MY, HIS, HER), (THE, THE, THESE, MY, HER), (THE, THE, MY)),
-    "kein": ((NO_A,), (NO_NOTHING,), (NO_NOTHING,)),
-    "no": ((NO,), (NO,), (NO,)),
-}
-"""Determiners to choose from: singular, plural, and words without a plural."""
-RANKS = {word: rank for rank, group in enumerate(entries(lexicon.ORDER)) for word in group.split()}
-RARELY_PLURAL = {"place", "business", "event", "season", "shore", "surface"}
-SUBJECT_FORMS = {"he": "m", "she": "f", "they": "p"}
-OBJECT_FORMS = {"he": "him", "she": "her", "they": "them", "it": "it", "I": "me", "we": "us"}
-FIRST_PERSON = {
-    "I": (0, {"N": "ich", "A": "mich", "D": "mir"}),
-    "we": (2, {"N": "wir", "A": "uns", "D": "uns"}),
-}
-NAMES = [cast(tuple[str, Slot], tuple(name.split("="))) for name in lexicon.NAMES.split()]
-CITIES = [city.split("=") for city in lexicon.CITIES.split()]
-UNITS = [unit.split("=") for unit in lexicon.UNITS.split()]
-
-
-def adverbial(words: str) -> str:
-    """`yesterday`, `last week`, `in the morning` as a tree."""
-    first, *others = words.split()
-    if not others:
-        return f"(ADVP (RB {first}))"
-    if first not in ("in", "on", "am"):
-        return node("NP", f"(JJ {first})", leaves("NN", " ".join(others)))
-    article = "(DT the)" if others[0] == "the" else ""
-    return f"(PP (IN {first}) {node('NP', article, f'(NN {others[-1]})')})"
-
-
-TIMES = {
-    time: [Pair(adverbial(english), adverbial(german)) for english, german in pairs(text)]
-    for time, text in lexicon.TIMES.items()
-}
-FREQUENCIES = [Pair(*map(adverbial, pair)) for pair in pairs(lexicon.FREQUENCIES)]
-MANNERS = [Pair(*map(adverbial, pair)) for pair in pairs(lexicon.MANNERS)]
 
 
 def personal(english: str, slot: str, case: Case) -> Phrase:
@@ -168,17 +50,14 @@ def personal(english: str, slot: str, case: Case) -> Phrase:
     return Phrase(f"(NP (PRP {shown}))", tree, agreement, english, slot, True, "")
 
 
-def determined(determiner: Determiner, adjectives: str, noun_words: str, plural: bool) -> str:
+def determined(determiner: Determiner, adjectives: str, noun: str, plural: bool) -> str:
     """English determiner, adjectives and noun, with `an` before a vowel."""
-    nouns = noun_words.split()
-    noun = " ".join(
-        [leaves("NN", " ".join(nouns[:-1])), f"({'NNS' if plural else 'NN'} {nouns[-1]})"]
-    )
-    rest = f"{adjectives} {noun}".strip()
-    word = determiner.english
-    if word == "a" and rest[rest.rindex("(", 0, rest.index(")")) :].split()[1][0] in "aeiou":
-        word = "an"
-    return node("NP", f"({determiner.tag} {word})" if word else "", rest)
+    *modifiers, head = noun.split()
+    nouns = f"{leaves('NN', ' '.join(modifiers))} ({'NNS' if plural else 'NN'} {head})"
+    rest = f"{adjectives} {nouns}".split()
+    following = next(part for part in rest if part[0] != "(")
+    word = "an" if determiner.english == "a" and following[0] in "aeiou" else determiner.english
+    return node("NP", f"({determiner.tag} {word})" if word else "", *rest)
 
 
 class Phrases(ABC):
@@ -252,7 +131,7 @@ class Phrases(ABC):
     def adjectives(self, kind: str, slot: Slot, case: Case, endings: Table) -> Pair:
         """None, one or two, the first of them perhaps with `very`."""
         choice = ADJECTIVES.get(kind, ())
-        if not choice or not self.chance(0.4):
+        if not choice or not self.chance(0.35):
             return NONE
         first = self.pick(choice)
         second = self.pick(choice) if self.chance(0.15) else first
@@ -270,15 +149,15 @@ class Phrases(ABC):
     ) -> Phrase:
         """With a genitive, a prepositional phrase or a relative clause behind it, or nothing."""
         draw = self.random()
-        if draw < 0.2:
+        if draw < 0.18:
             clause = self.relative(noun, slot, depth - 1)
             english = node("NP", phrase.english, clause.english)
             return phrase._replace(english=english, relative=clause.german)
-        if draw < 0.3 and determiner is THE and is_owned(noun):
+        if draw < 0.26 and determiner is THE and is_owned(noun):
             owner = self.common("place" if noun.kind == "opening" else "person", "G", 0, "definite")
             english = node("NP", phrase.english, node("PP", "(IN of)", owner.english))
             return phrase._replace(english=english, german=node("NP", phrase.german, owner.german))
-        if draw < 0.38 and noun.kind == "person":
+        if draw < 0.33 and noun.kind == "person":
             other = self.company()
             english = node("NP", phrase.english, other.english)
             return phrase._replace(english=english, german=node("NP", phrase.german, other.german))
@@ -330,33 +209,15 @@ class Phrases(ABC):
         if draw < 0.15:
             return self.beside_event()
         if draw < 0.3 and time == "past":
-            (number, zahl), (unit, einheit) = self.number(), self.pick(UNITS)
-            english = f"(ADVP (NP (CD {number}) (NNS {unit})) (RB ago))"
-            return Pair(english, f"(PP (IN vor) (NP (CD {zahl}) (NNS {einheit})))")
+            number, (unit, german_unit) = self.pick(NUMBERS), self.pick(UNITS)
+            english = f"(ADVP (NP (CD {number.english}) (NNS {unit})) (RB ago))"
+            return Pair(english, f"(PP (IN vor) (NP (CD {number.german}) (NNS {german_unit})))")
         return self.pick(TIMES[time])
 
-    def number(self) -> tuple[str, str]:
-        number = self.pick(NUMBERS)
-        return number.english, number.german
-
     def beside_event(self) -> Pair:
-        choice: tuple[tuple[str, str, Case], ...]
-        choice = (("after", "nach", "D"), ("before", "vor", "D"), ("during", "während", "G"))
-        english, german, case = self.choose(choice)
+        english, german, case = self.choose(EVENT_PREPOSITIONS)
         event = self.common("event", case, 0, "definite")
         return Pair(f"(PP (IN {english}) {event.english})", prepositional(german, event))
-
-
-def owned() -> dict[str, set[str] | None]:
-    """For each kind, the nouns that somebody may have; None for all of them."""
-    kinds: dict[str, set[str] | None] = {}
-    for part in lexicon.OWNED.split(";"):
-        names, colon, nouns = part.partition(":")
-        kinds.update({name: set(nouns.split()) if colon else None for name in names.split()})
-    return kinds
-
-
-OWNED = owned()
 
 
 def is_owned(noun: Noun) -> bool:

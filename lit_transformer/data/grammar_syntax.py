@@ -12,12 +12,12 @@ from typing import Literal, NamedTuple
 
 from lit_transformer.data.grammar_morphology import (
     CONTRACTIONS,
-    Verb,
     english_verbs,
     german_verbs,
     german_zu,
     node,
 )
+from lit_transformer.data.grammar_words import Verb
 
 COMMA = "(, ,)"
 Order = Literal["second", "first", "final", "zu"]
