@@ -49,6 +49,10 @@ AtOnce = Annotated[int | None, typer.Option(min=1, help="Most trials at once.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="An MLflow run's id, or a digest.")]
 
 HERE = Path()
+WIDE = 240
+"""Characters a line where there is no terminal: what a script reads is not broken into two."""
+LAST_LOOK_S = 60.0
+"""How long a sweep that is done waits for MLflow to have everything."""
 
 
 def main() -> None:
@@ -73,9 +77,6 @@ def _plain_errors() -> Iterator[None]:
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 @app.command()
@@ -100,7 +101,12 @@ def sweep(
     done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json)
     if dry_run:
         return
-    _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+    from experiments.store import StoreError
+
+    try:
+        _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+    except StoreError as error:  # the trials are what they are, whatever the tracker does
+        print(f"no table: {error}", file=sys.stderr)
     raise typer.Exit(0 if done else 1)
 
 
@@ -108,7 +114,9 @@ def sweep(
 def run(
     what: Annotated[str, typer.Argument(metavar="STUDY/ARM or FILE", help="What to train.")],
     setting: Annotated[str | None, typer.Option("--setting", help="Where; not for a file.")] = None,
-    seed: Annotated[int, typer.Option(help="The trial's seed; not for a file.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="The trial's seed, 1 where it is not given; not for a file.")
+    ] = None,
     sets: Sets = None,
     root: RootFolder = HERE,
     gpus: Gpus = None,
@@ -128,8 +136,12 @@ def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
 
     directory = _directory(run_id, root)
     item = sweep.plan_again(directory, run_id)
-    done = _carry_out([item], root, _slots(1, gpus, 1, 1))
-    old, new = Record(directory).result(), item.record.result()
+    old = Record(directory).result()
+    slots = _slots(1, gpus, 1, 1)
+    if old is not None and slots[0].gpu is None:  # as many threads, for the same bits
+        slots = [slots[0]._replace(threads=old["threads"])]
+    done = _carry_out([item], root, slots)
+    new = item.record.result()
     if old is not None and new is not None:
         _console().print(display.comparison(old["scores"], new["scores"]))
     raise typer.Exit(0 if done else 1)
@@ -170,7 +182,7 @@ def report(
     root: RootFolder = HERE,
     as_json: Json = False,
 ) -> None:
-    """The table of STUDY beside the paper's; files .md .csv .tex .html .json under mlruns/reports."""
+    """The table of STUDY beside the paper's; its files go to mlruns/reports."""
     chosen, where = _load(study, setting)
     trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
     if as_json:
@@ -179,7 +191,7 @@ def report(
         made = assembly.table(
             chosen, where, trials, root, _command(study, setting, trials, only, sets)
         )
-        print(rendering.json_text(made))
+        print(rendering.json_text(made), end="")
         return
     _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
 
@@ -193,8 +205,8 @@ def ui(
     """Open MLflow's UI on the runs of --root; it listens on this machine alone."""
     from experiments import store, tracking
 
-    tracking.prepare_store(root)
     command, environment = store.ui_command(root, host, port, open_to_network=False)
+    tracking.prepare_store(root)
     print(f"MLflow's UI: http://{host}:{port} (Ctrl-C ends it)", flush=True)
     os.execvpe(command[0], command, {**os.environ, **environment})
 
@@ -276,7 +288,7 @@ def _usage(message: str) -> Exception:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def _load(study: str, setting: str) -> tuple[Study, Setting]:
@@ -313,25 +325,30 @@ def _parse_seeds(text: str) -> list[int]:
 
 
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
-    from experiments import store
     from analysis import runs
+    from experiments import store
 
     found = runs.read(store.uri(root), study.name, setting.name)
     return ",".join(str(seed) for seed in sorted(set(found["seed"]))) + "," if len(found) else "1"
 
 
-def _one_trial(what: str, setting: str | None, seed: int, sets: Sequence[str] | None) -> Trial:
+def _one_trial(
+    what: str, setting: str | None, seed: int | None, sets: Sequence[str] | None
+) -> Trial:
     from experiments import study as studies
     from lit_transformer import config_io
 
     if Path(what).suffix in (".yaml", ".yml") and setting is None:
+        if seed is not None:
+            raise _usage(f"--seed {seed}: a file has its own; write --set train.seed={seed}")
         given = config_io.written(config_io.read_yaml(Path(what)))
         return studies.trial_from_config(config_io.build({**given, **_overrides(sets)}))
     reference = studies.parse_reference(what)
     if setting is None:
         raise _usage(f"{what}: an arm of a study needs --setting; a configuration file needs none")
     chosen, where = _load(reference.study, setting)
-    return studies.expand(chosen, where, [seed], [reference.arm], _overrides(sets))[0]
+    seeds = [1 if seed is None else seed]
+    return studies.expand(chosen, where, seeds, [reference.arm], _overrides(sets))[0]
 
 
 def _slots(
@@ -353,9 +370,10 @@ def _sweep(
     as_json: bool,
 ) -> bool:
     """Plan and run -> whether every trial is finished."""
-    from experiments import display, sweep
+    from experiments import display, store, sweep
 
     sweep.check(trials)
+    store.check(root)
     planned = sweep.plan(trials, sweep.Root(root))
     if as_json:
         print(json.dumps(display.plan_json(planned), indent=1))
@@ -365,25 +383,30 @@ def _sweep(
     console.print(display.plan_summary(planned), highlight=False)
     if dry_run:
         return True
-    todo = sum(item.state.kind != "finished" for item in planned)
-    return _carry_out(planned, root, _slots(max(todo, 1), gpus, trials_per_gpu, at_once))
+    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
+    return _carry_out(planned, root, _slots(len(planned), gpus, trials_per_gpu, at_once))
 
 
 def _carry_out(planned: Sequence[Planned], root: Path, slots: Sequence[Slot]) -> bool:
     """Run what is not finished -> whether everything is."""
-    from experiments import display, mirror, sweep, tracking
+    from experiments import display, mirror, sweep
     from experiments.runners.local import LocalRunner
 
     place, console = sweep.Root(root), _console()
+    todo = [item.trial for item in planned if item.record.result() is None]
     signal.signal(signal.SIGTERM, _as_interrupt)
-    tracking.prepare_store(root)
-    with LocalRunner(slots) as runner, mirror.Mirror(root) as mirrored:
-        todo = [item.trial for item in planned if item.record.result() is None]
-        sweep.prepare(todo, place, console.print)
-        with display.Screen(console) as screen:
-            sweep.run(planned, place, runner, mirrored, screen)
-        for problem in mirrored.close(60):
-            print(problem, file=sys.stderr)
+    try:
+        with mirror.Mirror(root) as mirrored, LocalRunner(slots if todo else ()) as runner:
+            sweep.prepare(todo, place, console.print)
+            with display.Screen(console) as screen:
+                sweep.run(planned, place, runner, mirrored, screen)
+            for problem in mirrored.close(LAST_LOOK_S):
+                print(problem, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        raise
+    if elsewhere := display.elsewhere(planned):
+        print(elsewhere, file=sys.stderr)
     return all(item.record.result() is not None for item in planned)
 
 

@@ -1,4 +1,4 @@
-"""From a study's name to its table: trials, runs, published figures, curves and samples together."""
+"""From a study to its table: trials, runs, published figures, curves and samples together."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -19,7 +19,7 @@ TRACKER = "http://127.0.0.1:5000"
 """Where `ablate ui` shows the runs unless told otherwise."""
 SAMPLES = 5
 """Sentences whose translations are shown."""
-CURVES = ("valid.perplexity", "valid.curve_bleu", "train.loss")
+CURVES = ("valid.perplexity", "valid.curve_bleu")
 
 
 def table(

@@ -11,11 +11,13 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+
+from experiments import store
 
 WORDS = (
     *("run_id", "experiment_id", "status", "arm", "group", "seed", "digest", "kind"),
@@ -51,22 +53,24 @@ def read(uri: str, study: str, setting: str) -> pd.DataFrame:
     """The runs of a study in a setting, oldest first, reruns included.
 
     A run that did not finish has no scores; runs that others have put into the experiment are left
-    out. No store or no such experiment: no rows.
+    out. No store or no such experiment: no rows. StoreError where the store cannot be read.
     """
     name = f"{study}/{setting}"
-    path = _database(uri)
-    if path is None:
-        return _tidy(_search(uri, name))
-    return _tidy(_select(path, name)) if path.exists() else _tidy([])
+    with _reading(uri):
+        path = _database(uri)
+        if path is None:
+            return _tidy(_search(uri, name))
+        return _tidy(_select(path, name)) if path.exists() else _tidy([])
 
 
 def history(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """The curves: run_id, metric, step, value, time (UTC), in that order."""
-    path = _database(uri)
-    if path is None:
-        points = list(_points_by_client(uri, run_ids, metrics))
-    else:
-        points = list(_points(path, run_ids, metrics)) if path.exists() else []
+    """The curves: run_id, metric, step, value, time (UTC), in that order. StoreError: as `read`."""
+    with _reading(uri):
+        path = _database(uri)
+        if path is None:
+            points = list(_points_by_client(uri, run_ids, metrics))
+        else:
+            points = list(_points(path, run_ids, metrics)) if path.exists() else []
     frame = pd.DataFrame(points, columns=["run_id", "metric", "step", "value", "time"])
     frame = frame.astype({"run_id": str, "metric": str, "step": "int64", "value": float})
     frame["time"] = pd.to_datetime(frame["time"].astype("int64"), unit="ms", utc=True)
@@ -75,15 +79,16 @@ def history(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.Data
 
 def directory(uri: str, run_id: str) -> str | None:
     """The trial's directory, seen from mlruns/, of a run; None: no such run of ours."""
-    path = _database(uri)
-    if path is None:
-        return _directory_by_client(uri, run_id)
-    if not path.exists():
-        return None
-    query = "SELECT value FROM tags WHERE run_uuid = ? AND key = 'ablate.directory'"
-    with closing(_open(path)) as connection:
-        found = connection.execute(query, (run_id,)).fetchone()
-    return None if found is None else str(found[0])
+    with _reading(uri):
+        path = _database(uri)
+        if path is None:
+            return _directory_by_client(uri, run_id)
+        if not path.exists():
+            return None
+        query = "SELECT value FROM tags WHERE run_uuid = ? AND key = 'ablate.directory'"
+        with closing(_open(path)) as connection:
+            found = connection.execute(query, (run_id,)).fetchone()
+        return None if found is None else str(found[0])
 
 
 def studies(uri: str) -> pd.DataFrame:
@@ -112,6 +117,22 @@ def expected_version() -> str:
     return heads.pop() if len(heads) == 1 else ""
 
 
+@contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    """StoreError for whatever a store that cannot be read makes sqlite3, MLflow or HTTP raise."""
+    store.calm_mlflow()
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError):  # ours to mend
+        raise
+    except Exception as error:
+        reason = store.scrub(next(iter(str(error).strip().splitlines()), ""))[:300]
+        raise store.StoreError(
+            f"the runs at {store.scrub(uri)} cannot be read: {type(error).__name__}: {reason}. "
+            "The trials' directories have it all: with a store that works, `ablate sync` sends it"
+        ) from error
+
+
 def _database(uri: str) -> Path | None:
     """The SQLite file if SQL may be used on it (or if there is none yet)."""
     if not uri.startswith("sqlite:///"):
@@ -122,7 +143,7 @@ def _database(uri: str) -> Path | None:
     with closing(_open(path)) as connection:
         try:
             versions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        except sqlite3.DatabaseError:
+        except sqlite3.OperationalError:
             return None  # MLflow says what is wrong with it
     return path if versions == [(expected_version(),)] else None
 

@@ -31,7 +31,7 @@ def check(file: Path, setting: str) -> str:
         return f"recipe {recipe.name}: {len(recipe.given)} keys"
     if not top:
         raise ConfigError(
-            f"{file}: empty; expected a study, a setting, a recipe or a configuration"
+            f"{file}: no keys; expected those of a study, a setting, a recipe or a configuration"
         )
     config = config_io.load(file)
     corpora.check(config.data)

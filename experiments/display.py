@@ -15,6 +15,8 @@ from rich.text import Text
 
 from experiments.sweep import Planned
 
+JSON_FORMAT = 1
+"""Raised when a key of the JSON object is renamed or removed."""
 SAY_EVERY_S = 30.0
 """Without a terminal: seconds between two lines about trials under way."""
 
@@ -78,9 +80,19 @@ def plan_summary(planned: Sequence[Planned]) -> str:
     )
 
 
+def elsewhere(planned: Sequence[Planned]) -> str:
+    """What to say of trials that another process has when a sweep is done; empty: none."""
+    count = sum(item.state.kind == "running" for item in planned)
+    if not count:
+        return ""
+    trials = "1 trial is" if count == 1 else f"{count} trials are"
+    return f"{trials} being trained by another process; the same command later goes on"
+
+
 def plan_json(planned: Sequence[Planned]) -> dict[str, Any]:
-    """The object of `sweep --dry-run --json` and of `status --json`."""
+    """The object of `sweep --dry-run --json` and of `status --json`; see docs/json.md."""
     return {
+        "format": JSON_FORMAT,
         "trials": [
             {
                 "study": item.trial.study,
@@ -96,7 +108,7 @@ def plan_json(planned: Sequence[Planned]) -> dict[str, Any]:
                 "progress": item.record.progress() if item.state.kind == "running" else None,
             }
             for item in planned
-        ]
+        ],
     }
 
 

@@ -3,8 +3,8 @@
 The server is tied to the sweep that started it. It never touches a GPU and starts no threads.
 """
 
-from experiments.ties import tie_to_parent
+from experiments.ties import named_parent, tie_to_parent
 
-tie_to_parent(None)
+tie_to_parent(named_parent())
 
 import lit_transformer.training  # noqa: E402, F401

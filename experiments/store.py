@@ -3,19 +3,16 @@
 Free of MLflow, whose import takes seconds.
 """
 
-import fcntl
 import ipaddress
 import os
 import re
 import sqlite3
 import sys
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-from lit_transformer.record import write_bytes
+from lit_transformer.record import exclusive, write_bytes
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -57,24 +54,19 @@ def scrub(text: str) -> str:
     return re.sub(r"(?i)\b(password|token|secret)=[^&\s]+", r"\1=***", text)
 
 
-@contextmanager
-def exclusive(path: Path, patience_s: float) -> Iterator[None]:
-    """Hold a lock file; TimeoutError where another process keeps it for longer than patience."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    deadline = time.monotonic() + patience_s
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{path} is held by another process") from None
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(descriptor)
+def check(root: Path) -> None:
+    """StoreError where MLflow could not keep the runs of this root; nothing is made."""
+    path = database(root)
+    if is_default(root) and set(str(path)) & set("?#%"):
+        raise StoreError(f"{path}: MLflow cannot use a path with ?, # or %; set --root")
+
+
+def calm_mlflow() -> None:
+    """Tell MLflow, before it is imported, neither to phone home nor to wait for minutes."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def identity(root: Path) -> str:

@@ -99,11 +99,11 @@ def plan_again(directory: Path, run_id: str) -> Planned:
         digest=about["digest"],
         overrides=about["overrides"],
     )
-    numbers = [int(path.name) for path in (directory / "reruns").glob("[0-9]*")]
-    last = max(numbers, default=0)
-    if last == 0 or Record(directory / "reruns" / str(last)).result() is not None:
+    reruns = directory.parent if directory.parent.name == "reruns" else directory / "reruns"
+    last = max((int(path.name) for path in reruns.glob("[0-9]*")), default=0)
+    if last == 0 or Record(reruns / str(last)).result() is not None:
         last += 1
-    return _planned(trial, directory / "reruns" / str(last), run_id)
+    return _planned(trial, reruns / str(last), run_id)
 
 
 def _planned(trial: Trial, directory: Path, rerun_of: str | None) -> Planned:
@@ -141,7 +141,17 @@ def prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> 
         words = vocab.train(corpus, data, root.cache)
         for part in corpora.PARTS:
             if part in corpus.parts:
-                translation.tokenize(corpus, words, data, part, root.cache)
+                made = translation.tokenize(corpus, words, data, part, root.cache)
+                say(f"  {part}: {len(made):,} pairs{_left_out(made, data.max_tokens)}")
+
+
+def _left_out(part: translation.TokenizedPart, limit: int) -> str:
+    counts = (
+        (part.skipped, f"left out as longer than data.max_tokens={limit}"),
+        (part.empty, "left out as empty"),
+        (part.cut, f"sources cut to data.max_tokens={limit}"),
+    )
+    return "".join(f"; {count:,} {what}" for count, what in counts if count)
 
 
 def run(
@@ -163,8 +173,8 @@ def run(
             while waiting and runner.has_room():
                 item = waiting.pop(0)
                 under_way[item.trial.digest] = item
-                runner.submit(job(item, root))
                 mirror.watch(item.trial, item.record.path)
+                runner.submit(job(item, root))
             for ended in runner.poll(POLL_S):
                 _report(under_way.pop(ended.digest), ended, display)
             display.show(planned, runner.running)
@@ -173,7 +183,8 @@ def run(
             f"stopping: {len(runner.running)} trials write a checkpoint (at most "
             f"{TERM_GRACE_S:.0f} s; Ctrl-C again kills them)"
         )
-        runner.stop(TERM_GRACE_S)
+        for ended in runner.stop(TERM_GRACE_S):
+            _report(under_way.pop(ended.digest), ended, display)
         raise
 
 

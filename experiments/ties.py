@@ -9,6 +9,14 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PARENT = "ABLATE_PARENT"
+"""Environment variable in which a process that starts a server names itself."""
+
+
+def named_parent() -> int | None:
+    """The process that started this one, as it has named itself; None where it has not."""
+    named = os.environ.get(PARENT)
+    return None if named is None else int(named)
 
 
 def tie_to_parent(parent: int | None) -> None:

@@ -34,7 +34,7 @@ from experiments.outbox import (
     read_notes,
     write_notes,
 )
-from lit_transformer.record import Record, sync_folder
+from lit_transformer.record import Record, exclusive, sync_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,11 +58,10 @@ def prepare_store(root: Path) -> str:
     address = store.uri(root)
     if not store.is_default(root):
         return address
+    store.check(root)
     path = store.database(root)
-    if set(str(path)) & set("?#%"):
-        raise store.StoreError(f"{path}: MLflow cannot use a path with ?, # or %; set --root")
     if not path.exists():
-        with store.exclusive(path.with_name(".mlflow.lock"), PATIENCE_S):
+        with exclusive(path.with_name(".mlflow.lock"), PATIENCE_S):
             if not path.exists():
                 _create(path, store.artifacts(root))
     store.follow_a_move(root)
@@ -88,10 +87,7 @@ def _create(path: Path, artifacts: Path) -> None:
 
 def _set_up_mlflow() -> None:
     """Import MLflow so that it neither phones home, nor waits for minutes, nor prints."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    store.calm_mlflow()
     import mlflow  # noqa: F401
 
     for name in ("mlflow", "alembic", "urllib3"):
@@ -113,7 +109,7 @@ class Sender:
         seen = fingerprint(directory)
         if not directory.exists():
             return seen
-        with store.exclusive(directory / "mirror.lock", 10):
+        with exclusive(directory / "mirror.lock", 10):
             try:
                 self._bring_up_to_date(identity, directory, seen)
             except Exception:

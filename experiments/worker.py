@@ -17,8 +17,14 @@ from experiments.ties import tie_to_parent
 from lit_transformer import config_io
 from lit_transformer.record import Kind, Record
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 CLAIMED_ELSEWHERE = 75
 """Exit status of a worker that found its trial claimed (sysexits' EX_TEMPFAIL)."""
+
+
+PRELOAD = "experiments.preload"
+"""Module that the server of the local runner imports before it forks the first trial."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ def work(job: Job) -> None:
     stop = _Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep, which says SIGTERM
     signal.signal(signal.SIGTERM, stop.on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the server holds them back
     record = Record(job.directory)
     claim = record.claim()  # held until this process ends
     if claim is None:
@@ -81,10 +88,11 @@ def _train(job: Job, record: Record, stop: _Stop) -> tuple[Kind, str]:
     """Train and write result.json -> how it ended, and why."""
     import torch
 
-    from lit_transformer.callbacks import Diverged, Interrupted
+    from lit_transformer.callbacks import DivergedError, InterruptedTrialError
     from lit_transformer.training import train
 
     try:
+        _check_server(job)
         result = train(
             config_io.parse(job.config, job.directory / "config.yaml"),
             job.directory,
@@ -94,19 +102,27 @@ def _train(job: Job, record: Record, stop: _Stop) -> tuple[Kind, str]:
             should_stop=stop,
         )
         record.write_json("result.json", {"digest": job.digest, **asdict(result)})
-    except Interrupted as end:
+    except InterruptedTrialError as end:
         return "killed", str(end)
-    except Diverged as end:
+    except DivergedError as end:
         return "diverged", str(end)
     except config_io.ConfigError as error:
         return "bad_configuration", str(error)
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         traceback.print_exc()
         return "out_of_memory", _first_line(error)
     except (Exception, SystemExit) as error:  # Lightning may leave by SystemExit
         traceback.print_exc()
+        if "DefaultCPUAllocator: can't allocate memory" in str(error):  # a RuntimeError in torch
+            return "out_of_memory", _first_line(error)
         return ("killed" if stop.asked else "failed"), _first_line(error)
     return "finished", ""
+
+
+def _check_server(job: Job) -> None:
+    """Refuse a server that could not import what ties it to the sweep: it would outlive it."""
+    if job.parent is not None and sys.platform == "linux" and PRELOAD not in sys.modules:
+        raise ImportError(f"{PRELOAD} cannot be imported; install the project: `make setup`")
 
 
 def _first_line(error: BaseException) -> str:

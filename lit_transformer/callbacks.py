@@ -17,13 +17,14 @@ from lit_transformer.evaluation import Progress, cross_entropy, detokenized, tra
 from lit_transformer.module import TransformerModule
 from lit_transformer.objective import perplexity
 from lit_transformer.record import MetricsLog, Record
+from lit_transformer.usage import Usage
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """The loss is no longer a finite number."""
 
 
-class Interrupted(Exception):
+class InterruptedTrialError(Exception):
     """Somebody asked the trial to stop; its checkpoint is written."""
 
 
@@ -74,6 +75,7 @@ class Journal(pl.Callback):
         if self._restored is not None:
             checkpoints.restore_random_state(self._restored)
         self._mark, self._marked_tokens = self.train_seconds, self.target_tokens
+        self._usage = Usage(pl_module.device)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Update, batch_idx: int
@@ -93,10 +95,10 @@ class Journal(pl.Callback):
         last = step == train.steps
         self.source_tokens += batch.source_tokens
         self.target_tokens += batch.target_tokens
-        saves = last or step % train.checkpoint_every == 0 or self.should_stop()
+        saves = last or step % train.checkpoint_every == 0
         logs = last or step % train.log_every == 0
         if logs or saves or step in self._averaged_at:
-            self._refuse_non_finite(step, outputs["loss"])  # before any file could hold it
+            self._refuse_non_finite(step, "train.loss", outputs["loss"])  # no file holds it
         self.train_seconds += time.perf_counter() - self._started_s
         if logs:
             self._log(pl_module, step, outputs)
@@ -106,18 +108,24 @@ class Journal(pl.Callback):
         if step in self._averaged_at:
             file = checkpoints.step_file(self.record.checkpoints, step, ".safetensors")
             checkpoints.save_weights(pl_module.model, file)
-        if saves:
-            trainer.save_checkpoint(checkpoints.step_file(self.record.checkpoints, step, ".ckpt"))
+        stops = self.should_stop() and not last  # it may have been asked while validating
+        if stops:
+            self._refuse_non_finite(step, "train.loss", outputs["loss"])
+        if saves or stops:
+            file = checkpoints.step_file(self.record.checkpoints, step, ".ckpt")
+            trainer.save_checkpoint(file, weights_only=False)
             if train.keep != "checkpoints":
                 checkpoints.drop_old(self.record.checkpoints, checkpoints.KEPT)
-        if self.should_stop() and not last:
-            raise Interrupted(f"asked to stop after update {step}; its checkpoint is written")
+        if stops:
+            raise InterruptedTrialError(
+                f"asked to stop after update {step}; its checkpoint is written"
+            )
 
-    def _refuse_non_finite(self, step: int, loss: Tensor) -> None:
+    def _refuse_non_finite(self, step: int, name: str, loss: Tensor | float) -> None:
         value = float(loss)
         if not math.isfinite(value):
-            self.curves.add(step, {"train.loss": value})
-            raise Diverged(f"the training loss is {value} at update {step}")
+            self.curves.add(step, {name: value})
+            raise DivergedError(f"{name} is {value} at update {step}")
 
     def _log(self, module: TransformerModule, step: int, outputs: dict[str, Tensor]) -> None:
         seconds = self.train_seconds - self._mark
@@ -131,11 +139,13 @@ class Journal(pl.Callback):
                 "train.learning_rate": module.rate(step),
                 "train.gradient_norm": float(outputs["gradient_norm"]),
                 "train.target_tokens_per_second": tokens / max(seconds, 1e-9),
+                **self._usage.look(),
             },
         )
 
     def _validate(self, module: TransformerModule, step: int) -> None:
         loss = cross_entropy(module, self.data, "valid")
+        self._refuse_non_finite(step, "valid.loss", loss)
         values = {"valid.loss": loss, "valid.perplexity": perplexity(loss)}
         sentences = self.data.config.train.valid_sentences
         if sentences:

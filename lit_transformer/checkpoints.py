@@ -61,8 +61,13 @@ def newest_whole(folder: Path) -> Path | None:
 def drop_old(folder: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints."""
     for path in sorted(folder.glob("step-*.ckpt"), reverse=True)[keep:]:
-        path.unlink(missing_ok=True)
-        path.with_name(path.name + ".sha256").unlink(missing_ok=True)
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file and its checksum."""
+    path.unlink(missing_ok=True)
+    path.with_name(path.name + ".sha256").unlink(missing_ok=True)
 
 
 @final
@@ -84,7 +89,7 @@ class AtomicCheckpointIO(CheckpointIO):
         return loaded
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        Path(path).unlink(missing_ok=True)
+        remove(Path(path))
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -115,7 +115,8 @@ class OptimConfig(Config):
     eps: Positive = 1e-9
     """Added to Adam's denominator (section 5.3)."""
     clip_norm: Positive | None = None
-    """Largest norm of an update's whole gradient; null leaves gradients alone, as the paper does."""
+    """Largest norm of an update's whole gradient; null: gradients are left alone, as in the
+    paper."""
     label_smoothing: Rate = 0.1
     """Probability mass spread evenly over the vocabulary (epsilon_ls, section 5.4)."""
 

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from lit_transformer.config import NUMERICS, RunConfig
 
@@ -56,7 +57,7 @@ class YamlFile:
     marked: Any
 
     def line(self, *keys: str | int) -> int:
-        """Line (from 1) on which the entry under `keys` is written; the nearest parent's if none."""
+        """Line (from 1) of the entry under `keys`; the nearest parent's where it has none."""
         node, line = self.marked, 1
         for key in keys:
             try:
@@ -118,7 +119,7 @@ def build(given: Mapping[str, Given]) -> RunConfig:
         leaves.update(_spread(name, entry, known))
     for name, entry in leaves.items():
         if name not in known:
-            raise ConfigError(f"{entry.origin}: unknown key {name}{nearest(name, known)}")
+            raise ConfigError(f"{entry.origin}: {_unknown(name, known)}")
     tree: dict[str, Any] = {}
     for name, entry in leaves.items():
         *groups, last = name.split(".")
@@ -150,7 +151,14 @@ def written(file: YamlFile) -> dict[str, Given]:
         raise ConfigError(
             f"{file.path}: expected keys such as model.heads, found a list or one value"
         )
-    return {name: Given(value, f"{file.path}:{line}") for name, value, line in _leaves(file)}
+    found: dict[str, Given] = {}
+    for name, value, line in _leaves(file):
+        if name in found:  # once nested and once dotted, which are different keys to YAML
+            raise ConfigError(
+                f"{file.path}:{line}: {name} is already given in {found[name].origin}"
+            )
+        found[name] = Given(value, f"{file.path}:{line}")
+    return found
 
 
 def dump(config: RunConfig) -> str:
@@ -218,6 +226,12 @@ def nearest(name: str, known: Iterator[str] | set[str] | list[str]) -> str:
     if not close:  # the right word in the wrong group
         close = [n for n in names if n.rpartition(".")[2] == name.rpartition(".")[2]][:1]
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    if inside := sorted(key for key in known if key.startswith(f"{name}.")):
+        return f"{name} is a group of keys; give the keys in it, such as {inside[0]}"
+    return f"unknown key {name}{nearest(name, known)}"
 
 
 def _keys(model: type[BaseModel], prefix: str, identity: bool) -> Iterator[Key]:
@@ -311,7 +325,9 @@ def _explain(error: ValidationError, given: Mapping[str, Given]) -> Iterator[str
             yield f"{', '.join(origins)}: {rule}" if origins else rule
             continue
         entry = given.get(location)
-        origin = f"{entry.origin}: " if entry else ""
+        group = location.rpartition(".")[0] + "."
+        beside = entry or next((g for name, g in given.items() if name.startswith(group)), None)
+        origin = f"{beside.origin}: " if beside else ""
         value = f"={entry.value!r}" if entry else ""
         yield f"{origin}{location}{value}: {rule[:1].lower()}{rule[1:]}"
 
@@ -329,6 +345,8 @@ def _plain(node: Any) -> Any:
         return [_plain(value) for value in node]
     if isinstance(node, bool) or node is None:
         return node
+    if isinstance(node, ScalarBoolean):  # of an anchor; a kind of int
+        return bool(node)
     for kind in (int, float, str):
         if isinstance(node, kind):
             return kind(node)

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, final
 
@@ -53,6 +54,39 @@ def write_bytes(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+@contextmanager
+def exclusive(path: Path, patience_s: float | None) -> Iterator[None]:
+    """Hold a lock file; it is let go when the process ends, however it ends.
+
+    None waits for as long as it takes; otherwise TimeoutError where another process keeps the file
+    for longer than patience.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _lock(path, patience_s)
+    if descriptor is None:
+        raise TimeoutError(f"{path} is held by another process")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path, patience_s: float | None) -> int | None:
+    """A descriptor that holds the lock while any process has it open; None: another has it."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    how = fcntl.LOCK_EX if patience_s is None else fcntl.LOCK_EX | fcntl.LOCK_NB
+    deadline = time.monotonic() + (patience_s or 0.0)
+    while True:
+        try:
+            fcntl.flock(descriptor, how)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(0.02)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries, so that a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -82,7 +116,8 @@ class Record:
         self.averaged = path / "averaged.safetensors"
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        """Numbers that are not finite are written as text, as in the curves."""
+        text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
         write_bytes(self.path / name, text.encode())
 
     def read_json(self, name: str) -> dict[str, Any] | None:
@@ -95,7 +130,11 @@ class Record:
         return content
 
     def result(self) -> dict[str, Any] | None:
-        return self.read_json("result.json")
+        """What the finished trial says; None before its end. Every score is a number."""
+        content = self.read_json("result.json")
+        if content is not None:
+            content["scores"] = {name: float(value) for name, value in content["scores"].items()}
+        return content
 
     def show_progress(self, phase: str, done: int, total: int) -> None:
         """Leave word for whoever watches; never flushed, never read back by the trial."""
@@ -140,18 +179,7 @@ class Record:
         the trial starts.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        deadline = time.monotonic() + CLAIM_PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    os.close(descriptor)
-                    return None
-                time.sleep(0.05)
-            else:
-                return descriptor
+        return _lock(self.lock, CLAIM_PATIENCE_S)
 
     def is_claimed(self) -> bool:
         """Whether a living process holds the claim."""
@@ -190,6 +218,19 @@ class MetricsLog:
 
 def _number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """The same JSON value with text in place of infinities and NaN."""
+    match value:
+        case float():
+            return _number(value)
+        case Mapping():
+            return {name: _finite(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case _:
+            return value
 
 
 def append_line(path: Path, content: Mapping[str, Any]) -> None:

@@ -63,6 +63,12 @@ _CURVES = (
     Metric("valid.curve_bleu", "BLEU", True, "greedy BLEU on the first validation sentences"),
 )
 
+_USAGE = (
+    Metric("system/cpu_utilization_percentage", "%", None, "cores in use; 100 is one core"),
+    Metric("system/system_memory_usage_megabytes", "MiB", None, "memory of the trial's process"),
+    Metric("system/gpu_0_memory_usage_megabytes", "MiB", None, "most that tensors took so far"),
+)
+
 _COSTS = (
     Metric("cost.train_seconds", "s", False, "time spent in training steps"),
     Metric("cost.total_seconds", "s", False, "time from start to result"),
@@ -92,6 +98,7 @@ def _all_metrics() -> Iterator[Metric]:
         yield from _finals(part, f"last model, {where}")
         yield from _finals(f"{part}.averaged", f"averaged model, {where}")
     yield from _COSTS
+    yield from _USAGE
 
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _all_metrics()}

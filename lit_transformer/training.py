@@ -20,7 +20,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from lit_transformer import checkpoints
 from lit_transformer.averaging import average, steps_to_average
-from lit_transformer.callbacks import Interrupted, Journal, on_cpu_without_bfloat16
+from lit_transformer.callbacks import InterruptedTrialError, Journal, on_cpu_without_bfloat16
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import ConfigError, dump
 from lit_transformer.data.datamodule import TranslationData
@@ -64,8 +64,8 @@ def train(
 ) -> Result:
     """Train, or go on where an earlier attempt stopped.
 
-    Raises Diverged where the loss is no longer finite, Interrupted where `should_stop` said so,
-    ConfigError where this device cannot do what the configuration asks.
+    Raises DivergedError where a loss is not finite, InterruptedTrialError where
+    `should_stop` said so, ConfigError where this device cannot do what the configuration asks.
     """
     started_s = time.perf_counter()
     torch.set_num_threads(threads)
@@ -95,11 +95,11 @@ def train(
         checkpoints.remove_tree(record.checkpoints)
     if config.train.keep == "nothing":
         for file in (record.weights, record.averaged):
-            file.unlink(missing_ok=True)
+            checkpoints.remove(file)
     return Result(
         scores=scores,
         signatures=signatures,
-        parameters=parameters._asdict(),
+        parameters={**parameters._asdict(), "total": parameters.total},
         vocabulary_size=len(data.vocab),
         vocabulary_sha256=data.vocab.checksum,
         steps=config.train.steps,
@@ -117,7 +117,7 @@ def _stoppable(show: Progress, should_stop: Callable[[], bool]) -> Progress:
 
     def progress(phase: str, done: int, total: int) -> None:
         if should_stop() and phase != "training":  # training stops by itself, with a checkpoint
-            raise Interrupted(f"asked to stop while {phase}")
+            raise InterruptedTrialError(f"asked to stop while {phase}")
         last_phase, last_s = shown[0]
         now_s = time.monotonic()
         if phase != last_phase or now_s - last_s > 0.5:
@@ -242,7 +242,7 @@ def _evaluate(
                 write_bytes(record.hypotheses / f"{name}.txt", text.encode())
                 found = {"scores": result.scores, "signatures": result.signatures}
                 record.write_json(f"scores/{name}.json", found)
-            scores.update({f"{name}.{metric}": value for metric, value in found["scores"].items()})
+            scores.update({f"{name}.{key}": float(value) for key, value in found["scores"].items()})
             signatures.update(found["signatures"])
     return scores, signatures
 

@@ -10,14 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import NamedTuple, final
 
-from experiments.worker import Job, work
+from experiments.ties import PARENT
+from experiments.worker import PRELOAD, STOP_SIGNALS, Job, work
 
 TERM_GRACE_S = 30.0
 """Time that a stopped trial has to write its checkpoint."""
@@ -52,9 +55,9 @@ class LocalRunner:
         )
 
     def __enter__(self) -> "LocalRunner":
-        if self._server:
-            self._context.set_forkserver_preload(["experiments.preload"])
-            forkserver.ensure_running()
+        if self._server and self._free:
+            self._context.set_forkserver_preload([PRELOAD])
+            server()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -70,12 +73,13 @@ class LocalRunner:
 
     def submit(self, job: Job) -> None:
         """Start a trial in a free slot."""
-        slot = self._free.pop(0)
-        parent = forkserver_pid() if self._server else os.getpid()
-        placed = replace(job, gpu=slot.gpu, threads=slot.threads, parent=parent)
-        process = self._context.Process(target=work, args=(placed,), daemon=False)
-        process.start()
-        self._running[job.digest] = process, slot
+        with _stops_put_off():  # else a process that has started might be in no list
+            slot = self._free.pop(0)
+            parent = server() if self._server else os.getpid()
+            placed = replace(job, gpu=slot.gpu, threads=slot.threads, parent=parent)
+            process = self._context.Process(target=work, args=(placed,), daemon=False)
+            process.start()
+            self._running[job.digest] = process, slot
 
     def poll(self, timeout_s: float) -> list[Ended]:
         """Wait for at most so long -> the trials whose process has ended."""
@@ -91,33 +95,58 @@ class LocalRunner:
         return ended
 
     def stop(self, grace_s: float) -> list[Ended]:
-        """Ask every trial to write its checkpoint and end; kill those that take longer."""
+        """Ask every trial to write its checkpoint and end; kill those that take longer.
+
+        All are killed at once where this is interrupted.
+        """
         ended: list[Ended] = []
-        for process, _ in self._running.values():
-            if process.pid is not None:
-                _signal(process.pid, signal.SIGTERM if grace_s else signal.SIGKILL)
         deadline = time.monotonic() + grace_s
-        while self._running and time.monotonic() < deadline:
-            ended += self.poll(0.1)
-        for process, _ in self._running.values():
-            process.kill()
+        try:
+            for process, _ in self._running.values() if grace_s else ():
+                process.terminate()
+            while self._running and time.monotonic() < deadline:
+                ended += self.poll(0.1)
+        finally:
+            for process, _ in self._running.values():
+                process.kill()
         while self._running:
             ended += self.poll(1.0)
         return ended
 
 
-def forkserver_pid() -> int | None:
-    """The server's process, which is the parent of every trial."""
+def server() -> int:
+    """The process that trials are forked from, and so the parent of every one; started if need be.
+
+    It holds back the signals that stop a sweep, for the trials to deal with: neither Ctrl-C nor a
+    SIGTERM to the whole process group ends it, and with it the trials, before they are saved.
+    """
+    os.environ[PARENT] = str(os.getpid())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    assert pid is None or isinstance(pid, int)
+    assert isinstance(pid, int)
     return pid
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+@contextmanager
+def _stops_put_off() -> Iterator[None]:
+    """Deal with Ctrl-C and SIGTERM only after the block."""
+    put_off: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        put_off.append(number)
+
+    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in put_off:
+            signal.raise_signal(late)
 
 
 def cores() -> int:

@@ -12,6 +12,7 @@ import pytest
 from experiments import store
 from experiments.mirror import sync
 from experiments.tracking import Sender
+from lit_transformer.record import exclusive
 from tests.experiments.directories import finish, identity, make_trial
 
 
@@ -64,9 +65,9 @@ def test_no_password_is_on_the_command_line(
 
 def test_a_lock_that_another_holds_is_waited_for_and_given_up(tmp_path: Path) -> None:
     with (
-        store.exclusive(tmp_path / "lock", 1),
+        exclusive(tmp_path / "lock", 1),
         pytest.raises(TimeoutError),
-        store.exclusive(tmp_path / "lock", 0.1),
+        exclusive(tmp_path / "lock", 0.1),
     ):
         pass
 

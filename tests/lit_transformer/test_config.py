@@ -1,0 +1,107 @@
+"""The schema: the paper's values as defaults, rules between keys, nothing that can be changed."""
+
+import pytest
+from pydantic import ValidationError
+
+from lit_transformer.config import NUMERICS, DecodeConfig, ModelConfig, RunConfig, TrainConfig
+from lit_transformer.config_io import flatten, keys
+
+# Sections 3, 5 and 6.1 of the paper where they name a value. Digests count differences from these:
+# a default that changes raises NUMERICS.
+DEFAULTS_OF_NUMERICS_1 = {
+    "model.layers": 6,
+    "model.d_model": 512,
+    "model.d_ff": 2048,
+    "model.heads": 8,
+    "model.d_k": None,
+    "model.d_v": None,
+    "model.attention": "scaled",
+    "model.positions": "sinusoidal",
+    "model.max_positions": 512,
+    "model.norm": "post",
+    "model.dropout": 0.1,
+    "model.attention_dropout": 0.0,
+    "model.relu_dropout": 0.0,
+    "optim.warmup_steps": 4000,
+    "optim.rate_factor": 1.0,
+    "optim.beta1": 0.9,
+    "optim.beta2": 0.98,
+    "optim.eps": 1e-9,
+    "optim.clip_norm": None,
+    "optim.label_smoothing": 0.1,
+    "data.corpus": "wmt14",
+    "data.source_language": "en",
+    "data.target_language": "de",
+    "data.files": None,
+    "data.train_sentences": None,
+    "data.tokenizer": "bpe",
+    "data.vocabulary_size": 37_000,
+    "data.max_tokens": 256,
+    "train.steps": 100_000,
+    "train.tokens_per_batch": 25_000,
+    "train.average_last": 5,
+    "train.average_every": 1_500,
+    "train.seed": 1,
+    "train.precision": "float32",
+    "decode.beam": 4,
+    "decode.alpha": 0.6,
+    "decode.length_penalty": "gnmt",
+    "decode.extra_length": 50,
+}
+
+
+def test_a_changed_default_needs_another_numerics():
+    assert NUMERICS == 1
+    defaults = flatten(RunConfig())
+    assert {name: defaults[name] for name in DEFAULTS_OF_NUMERICS_1} == DEFAULTS_OF_NUMERICS_1
+
+
+def test_every_key_that_identifies_a_trial_has_its_default_above():
+    identity = {key.name for key in keys() if key.identity and "data.files" not in key.name}
+    assert identity == set(DEFAULTS_OF_NUMERICS_1) - {"data.files"}
+
+
+def test_nothing_is_written_to_a_configuration():
+    with pytest.raises(ValidationError, match="frozen"):
+        RunConfig().model.heads = 4
+
+
+@pytest.mark.parametrize(
+    ("given", "widths"),
+    [
+        ({}, (64, 64)),
+        ({"heads": 32}, (16, 16)),
+        ({"d_k": 16}, (16, 64)),
+        ({"heads": 7, "d_k": 3, "d_v": 5}, (3, 5)),
+    ],
+)
+def test_widths_of_a_head_follow_from_heads_unless_given(given, widths):
+    model = ModelConfig(**given)
+    assert (model.key_width, model.value_width) == widths
+
+
+@pytest.mark.parametrize("given", [{}, {"d_k": 64}, {"d_v": 64}])
+def test_heads_divide_the_width_where_a_width_is_derived(given):
+    rule = r"model\.heads=7: model\.d_model=512 is not a multiple of 7; set model\.d_k and"
+    with pytest.raises(ValidationError, match=rule):
+        ModelConfig(heads=7, **given)
+
+
+def test_sinusoids_need_an_even_width():
+    with pytest.raises(ValidationError, match=r"d_model=9: .*even d_model or model\.positions=lea"):
+        ModelConfig(d_model=9, heads=3)
+    ModelConfig(d_model=9, heads=3, positions="learned")
+
+
+def test_learned_positions_reach_the_longest_output():
+    learned = ModelConfig(positions="learned", max_positions=306)
+    RunConfig(model=learned)  # 256 + 50
+    with pytest.raises(ValidationError, match=r"max_positions=306: .* = 307 tokens; raise it"):
+        RunConfig(model=learned, decode=DecodeConfig(extra_length=51))
+
+
+@pytest.mark.parametrize("key", ["tokens_per_batch", "micro_tokens"])
+def test_the_longest_sentence_fits_a_batch(key):
+    RunConfig(train=TrainConfig(**{key: 256}))
+    with pytest.raises(ValidationError, match=rf"train\.{key}=255: .*lower data\.max_tokens"):
+        RunConfig(train=TrainConfig(**{key: 255}))

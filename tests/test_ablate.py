@@ -1,0 +1,595 @@
+"""The command, as a person runs it: every test here starts real processes."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+from analysis import runs
+from experiments import store
+from lit_transformer.record import Record, read_lines
+from tests.toy import CURVE_STEPS, PAGE, STUDY, Toy, documented, write_toy
+
+ABLATE = Path(sys.executable).with_name("ablate")
+MARK = "ABLATE_TEST_MARK"
+"""Environment variable by which a command's processes, and theirs, are found."""
+PATIENCE_S = 300.0
+LIVES_ON_S = 10.0
+"""Longest time that a process may outlive its sweep; it only has to notice."""
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Started:
+    """A command in a process group of its own, as a shell would start it."""
+
+    def __init__(self, *words: object) -> None:
+        self.mark = uuid.uuid4().hex
+        environment = {**os.environ, MARK: self.mark, "CUDA_VISIBLE_DEVICES": ""}
+        environment.pop(store.VARIABLE, None)
+        self.process = subprocess.Popen(
+            [ABLATE, *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            process_group=0,
+        )
+
+    def wait(self) -> Done:
+        out, err = self.process.communicate(timeout=PATIENCE_S)
+        return Done(self.process.returncode, out, err)
+
+    def to_the_group(self, number: signal.Signals) -> None:
+        os.killpg(self.process.pid, number)
+
+    def left(self) -> list[str]:
+        """Processes of this command that still run."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{MARK}={self.mark}".encode() in (place / "environ").read_bytes():
+                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue  # it has just ended
+        return found
+
+    def vanishes(self) -> bool:
+        """Whether soon none of them runs any more."""
+        deadline = time.monotonic() + LIVES_ON_S
+        while self.left() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not self.left()
+
+
+def ablate(*words: object) -> Done:
+    return Started(*words).wait()
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def files(root: Path, pattern: str) -> list[Path]:
+    """Files of the trials' directories."""
+    return sorted((root / "mlruns" / "trials").glob(f"*/{pattern}"))
+
+
+def attempts(root: Path) -> list[int]:
+    return [Record(path.parent).state().attempts for path in files(root, "attempts.jsonl")]
+
+
+def kinds(root: Path) -> list[str]:
+    return [Record(path.parent).state().kind for path in files(root, "attempts.jsonl")]
+
+
+def outcome(root: Path) -> dict[str, tuple[str, dict[str, float], list[int]]]:
+    """Of each trial: its weights, its scores but for costs, and the steps of its curve."""
+    found = {}
+    for path in files(root, "result.json"):
+        record = Record(path.parent)
+        result = record.result() or {}
+        scores = {n: v for n, v in result["scores"].items() if not n.startswith("cost.")}
+        lines = [line for line in read_lines(record.metrics) if "train.loss" in line["values"]]
+        weights = hashlib.sha256(record.weights.read_bytes() + record.averaged.read_bytes())
+        found[record.path.name] = (weights.hexdigest(), scores, [x["step"] for x in lines])
+    return found
+
+
+def in_mlflow(root: Path) -> pd.DataFrame:
+    """The study's runs, without reruns."""
+    found = runs.read(store.uri(root), "tiny", "toy")
+    return found[found["rerun_of"].isna()]
+
+
+def reports(root: Path) -> dict[str, bytes]:
+    folder = root / "mlruns" / "reports" / "tiny" / "toy"
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def told(message: str) -> str:
+    """An error's text, without the frame that Typer draws."""
+    return " ".join(message.replace("│", " ").split())
+
+
+@pytest.fixture(autouse=True)
+def _no_store_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(store.VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    return write_toy(tmp_path_factory.mktemp("toy"))
+
+
+class Swept(NamedTuple):
+    """A sweep of two arms and two seeds that nothing has disturbed."""
+
+    root: Path
+    done: Done
+
+
+@pytest.fixture(scope="module")
+def swept(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    root = tmp_path_factory.mktemp("swept")
+    return Swept(root, ablate(*sweep_words(toy, root)))
+
+
+def sweep_words(toy: Toy, root: Path, *more: object) -> list[object]:
+    words = ["sweep", toy.study, "--setting", toy.setting, "--root", root]
+    return [*words, *(more or ("--seeds", 2))]
+
+
+# A sweep and its table
+
+
+def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Swept) -> None:
+    assert swept.done.status == 0, swept.done.err
+    assert attempts(swept.root) == [1] * 4
+    assert len(files(swept.root, "result.json")) == 4
+    assert "4 of 4 trials finished" in swept.done.out
+    assert swept.done.out.count("\nfinished  tiny/") == 4
+    assert {"report.md", "report.csv", "report.tex", "report.html", "report.json"} == set(
+        reports(swept.root)
+    )
+
+
+def test_mlflow_has_one_run_of_each_trial_with_its_curves(swept: Swept) -> None:
+    found = in_mlflow(swept.root)
+    assert found["status"].tolist() == ["FINISHED"] * 4
+    assert sorted(found["digest"]) == sorted(outcome(swept.root))
+    curves = runs.history(store.uri(swept.root), found["run_id"].tolist(), ["train.loss"])
+    assert len(curves) == 4 * len(CURVE_STEPS)
+    for _, curve in curves.groupby("run_id"):
+        assert curve["step"].tolist() == [*CURVE_STEPS]
+
+
+def test_the_same_command_again_runs_nothing_and_prints_the_same_table(
+    swept: Swept, toy: Toy
+) -> None:
+    before = reports(swept.root)
+    again = ablate(*sweep_words(toy, swept.root))
+    assert again.status == 0, again.err
+    assert "4 done, 0 to run" in again.out
+    assert table(again.out) == table(swept.done.out)
+    assert reports(swept.root) == before
+    assert attempts(swept.root) == [1] * 4
+    assert len(in_mlflow(swept.root)) == 4
+
+
+def table(out: str) -> str:
+    return out[out.index("# tiny in toy") :]
+
+
+def test_status_says_how_every_trial_stands(swept: Swept, toy: Toy) -> None:
+    words = ["status", toy.study, "--setting", toy.setting, "--seeds", 3, "--root", swept.root]
+    plain, machine = ablate(*words), ablate(*words, "--json")
+    assert (plain.status, machine.status, machine.err) == (0, 0, "")
+    assert str(files(swept.root, "log.txt")[0]) in plain.out
+    found = json.loads(machine.out)
+    assert [trial["kind"] for trial in found["trials"]] == ["finished"] * 4 + ["waiting"] * 2
+
+
+def test_the_report_is_an_object_with_the_keys_of_its_page(swept: Swept, toy: Toy) -> None:
+    done = ablate(*("report", toy.study, "--setting", toy.setting, "--root", swept.root, "--json"))
+    assert (done.status, done.err) == (0, "")
+    assert done.out.encode() == reports(swept.root)["report.json"]
+    found = json.loads(done.out)
+    whole, each = documented("ablate report")
+    assert (set(found), set(found["rows"][0])) == (whole, each)
+    assert (found["trials"], found["finished"], found["seeds"]) == (4, 4, [1, 2])
+
+
+def test_a_plan_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
+    done = ablate(*sweep_words(toy, tmp_path, "--dry-run", "--json"))
+    assert (done.status, done.err) == (0, "")
+    assert len(json.loads(done.out)["trials"]) == 2
+    plain = ablate(*sweep_words(toy, tmp_path, "--dry-run"))
+    assert "2 trials: 0 done, 2 to run" in plain.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_status_where_nothing_ran_makes_nothing(toy: Toy, tmp_path: Path) -> None:
+    done = ablate("status", toy.study, "--setting", toy.setting, "--root", tmp_path)
+    assert (done.status, done.err) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_json_page_names_every_command_that_prints_json() -> None:
+    page = PAGE.read_text("utf-8")
+    commands = ("sweep", "status", "report")
+    assert all(f"## `ablate {name} STUDY --setting SETTING" in page for name in commands)
+
+
+# One trial
+
+
+def test_what_another_study_trained_is_mirrored_without_training(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(STUDY.replace("name: tiny", "name: other").replace("id: A", "id: B"))
+    words = ["sweep", other, "--setting", toy.setting, "--root", swept.root, "--seeds", 2]
+    done = ablate(*words)
+    assert done.status == 0, done.err
+    assert "4 done, 0 to run" in done.out
+    found = runs.read(store.uri(swept.root), "other", "toy")
+    assert found["status"].tolist() == ["FINISHED"] * 4
+    assert set(found["trained_as"]) == {"tiny/toy/base", "tiny/toy/A"}
+    assert attempts(swept.root) == [1] * 4
+
+
+def test_run_prints_the_result_of_a_finished_trial(swept: Swept, toy: Toy) -> None:
+    words = ["run", f"{toy.study}/A", "--setting", toy.setting, "--root", swept.root]
+    done = ablate(*words, "--seed", 2)
+    assert done.status == 0, done.err
+    record = Record(swept.root / "mlruns" / "trials" / toy.trials([2], ["A"])[0].digest)
+    result = record.result()
+    assert result is not None
+    assert f"{'valid.perplexity':32} {result['scores']['valid.perplexity']:,.6g}\n" in done.out
+    assert str(record.path) in done.out
+    assert attempts(swept.root) == [1] * 4
+
+
+def test_a_rerun_stands_beside_the_old_and_is_not_counted(swept: Swept, toy: Toy) -> None:
+    before = reports(swept.root)
+    first = in_mlflow(swept.root).iloc[0]
+    done = ablate("rerun", first["run_id"], "--root", swept.root)
+    assert done.status == 0, done.err
+    trial = swept.root / "mlruns" / "trials" / first["digest"]
+    old, new = Record(trial), Record(trial / "reruns" / "1")
+    assert new.weights.read_bytes() == old.weights.read_bytes()
+    compared = [line.split() for line in done.out.splitlines() if line.startswith("valid.bleu")]
+    assert [line[-1] for line in compared] == ["+0"]
+    found = runs.read(store.uri(swept.root), "tiny", "toy")
+    assert found["rerun_of"].dropna().tolist() == [first["run_id"]]
+    words = ["report", toy.study, "--setting", toy.setting, "--root", swept.root]
+    assert ablate(*words).status == 0
+    assert reports(swept.root) == before
+
+
+def test_run_trains_a_configuration_file(toy: Toy, swept: Swept, tmp_path: Path) -> None:
+    """Here one that is trained already, so that it is found by its digest."""
+    (trial,) = toy.trials([1], ["base"])
+    config = tmp_path / "config.yaml"
+    config.write_bytes(
+        (swept.root / "mlruns" / "trials" / trial.digest / "config.yaml").read_bytes()
+    )
+    done = ablate("run", config, "--root", swept.root)
+    assert done.status == 0, done.err
+    assert trial.digest in done.out
+    refused = ablate("run", config, "--root", swept.root, "--seed", 2)
+    assert (refused.status, "--set train.seed=2" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("averaged", [[], ["--averaged"]])
+def test_translate_gives_a_line_for_a_line(swept: Swept, averaged: list[str]) -> None:
+    digest = in_mlflow(swept.root).iloc[0]["digest"]
+    done = subprocess.run(
+        [ABLATE, "translate", digest, "--root", swept.root, *averaged],
+        input="the dog sees the cat\n\nthe man\u2028 finds\r\nthe tree",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 4
+
+
+# Stops
+
+
+def test_a_killed_sweep_leaves_no_process_and_ends_as_if_undisturbed(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    killed = Started(*sweep_words(toy, tmp_path))
+    wait_for(lambda: files(tmp_path, "checkpoints/*.ckpt"))
+    killed.process.kill()
+    killed.wait()
+    assert killed.vanishes(), killed.left()
+    again = ablate(*sweep_words(toy, tmp_path))
+    assert again.status == 0, again.err
+    assert outcome(tmp_path) == outcome(swept.root)
+    assert max(attempts(tmp_path)) == 2
+    assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
+
+
+def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    stopped = Started(*sweep_words(toy, tmp_path))
+    wait_for(lambda: files(tmp_path, "checkpoints/*.ckpt"))
+    stopped.to_the_group(signal.SIGINT)
+    done = stopped.wait()
+    assert done.status == 130
+    assert "the same command goes on" in done.err
+    assert "Traceback" not in done.err
+    assert stopped.vanishes(), stopped.left()
+    assert "killed" in kinds(tmp_path)
+    assert set(kinds(tmp_path)) <= {"killed", "finished"}
+    assert "KILLED" in set(in_mlflow(tmp_path)["status"])
+    assert ablate(*sweep_words(toy, tmp_path)).status == 0
+    assert outcome(tmp_path) == outcome(swept.root)
+    assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [True, False], ids=["group", "sweep"])
+def test_a_sigterm_is_a_ctrl_c(swept: Swept, toy: Toy, tmp_path: Path, group: bool) -> None:
+    """Also where, as batch systems do, every process is sent it."""
+    stopped = Started(*sweep_words(toy, tmp_path, "--seeds", 2))
+    wait_for(lambda: files(tmp_path, "checkpoints/*.ckpt"))
+    if group:
+        stopped.to_the_group(signal.SIGTERM)
+    else:
+        stopped.process.terminate()
+    done = stopped.wait()
+    assert (done.status, "Traceback" in done.err) == (130, False)
+    assert stopped.vanishes(), stopped.left()
+    reasons = [Record(path.parent).state().reason for path in files(tmp_path, "attempts.jsonl")]
+    assert all("asked to stop" in reason for reason in reasons if reason)
+    assert any(reasons)
+    assert ablate(*sweep_words(toy, tmp_path)).status == 0
+    assert outcome(tmp_path) == outcome(swept.root)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_kills_at_once(toy: Toy, tmp_path: Path) -> None:
+    stopped = Started(*sweep_words(toy, tmp_path, "--seeds", 1, "--set", "train.steps=4000"))
+    wait_for(lambda: files(tmp_path, "checkpoints/*.ckpt"))
+    for pid in trial_processes(tmp_path):
+        os.kill(pid, signal.SIGSTOP)  # it will write no checkpoint
+    stopped.to_the_group(signal.SIGINT)
+    assert stopped.process.stdout is not None
+    while "stopping" not in stopped.process.stdout.readline():
+        pass
+    stopped.to_the_group(signal.SIGINT)
+    assert stopped.wait().status == 130
+    assert stopped.vanishes(), stopped.left()
+
+
+def trial_processes(root: Path) -> Iterator[int]:
+    for path in files(root, "attempts.jsonl"):
+        yield next(read_lines(path))["pid"]
+
+
+MOMENTS: dict[str, Callable[[Path, Started], object]] = {
+    "at once": lambda root, started: True,
+    "first half second": lambda root, started: started.process.poll() or time.sleep(0.5) or True,
+    "first second": lambda root, started: time.sleep(1.0) or True,
+    "server": lambda root, started: any("forkserver" in words for words in started.left()),
+    "corpus": lambda root, started: [*(root / "mlruns" / "cache").glob("*")],
+    "database": lambda root, started: [*(root / "mlruns").glob("mlflow.db.partial*")],
+    "claim": lambda root, started: files(root, "lock"),
+    "attempt": lambda root, started: files(root, "attempts.jsonl"),
+    "curve": lambda root, started: files(root, "metrics.jsonl"),
+    "checkpoint": lambda root, started: files(root, "checkpoints/*.ckpt"),
+    "weights": lambda root, started: files(root, "model.safetensors"),
+    "hypotheses": lambda root, started: files(root, "hypotheses/*"),
+    "result": lambda root, started: files(root, "result.json"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_sweep_killed_at_any_moment_ends_as_if_undisturbed(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    for moment, reached in MOMENTS.items():
+        started = Started(*sweep_words(toy, tmp_path))
+
+        def now(
+            reached: Callable[[Path, Started], object] = reached, started: Started = started
+        ) -> object:
+            return reached(tmp_path, started) or started.process.poll() is not None
+
+        wait_for(now)
+        started.process.kill()
+        started.wait()
+        assert started.vanishes(), (moment, started.left())
+    assert ablate(*sweep_words(toy, tmp_path)).status == 0
+    assert outcome(tmp_path) == outcome(swept.root)
+    assert kinds(tmp_path) == ["finished"] * 4
+    assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
+
+
+# Failures
+
+
+def test_a_trial_that_fails_is_recorded_and_the_others_go_on(toy: Toy, tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    rows = "  - {id: wild, set: {optim.rate_factor: 1.0e+30}}\n"
+    rows += "  - {id: huge, set: {model.d_ff: 1_000_000_000_000}}\n"
+    study.write_text(STUDY + rows)
+    done = ablate("sweep", study, "--setting", toy.setting, "--root", tmp_path)
+    assert done.status == 1
+    assert "2 of 4 trials finished" in done.out
+    assert "diverged  tiny/wild seed 1: train.loss is" in done.out
+    assert "out_of_memory tiny/huge seed 1: RuntimeError" in done.out
+    assert sorted(kinds(tmp_path)) == ["diverged", "finished", "finished", "out_of_memory"]
+    found = in_mlflow(tmp_path)
+    assert found.set_index("arm")["status"].to_dict() == {
+        **{"base": "FINISHED", "A": "FINISHED", "wild": "FAILED", "huge": "FAILED"},
+    }
+    missing = json.loads(reports(tmp_path)["report.json"])["missing"]
+    assert {(one["arm"], one["state"]) for one in missing} == {
+        *(("wild", "diverged"), ("huge", "out_of_memory")),
+    }
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once_train_nothing_twice(swept: Swept, toy: Toy, tmp_path: Path) -> None:
+    both = [Started(*sweep_words(toy, tmp_path)) for _ in range(2)]
+    done = [one.wait() for one in both]
+    assert attempts(tmp_path) == [1] * 4
+    assert outcome(tmp_path) == outcome(swept.root)
+    said = "".join(one.out for one in done)
+    assert said.count("\nfinished  tiny/") >= 4
+    assert not {"failed", "killed"} & {line.split(" ")[0] for line in said.splitlines()}
+    for one in done:
+        assert one.status in (0, 1)
+        assert (one.status == 1) == ("being trained by another process" in one.err), one.err
+    assert ablate(*sweep_words(toy, tmp_path)).status == 0
+    assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
+
+
+def test_a_broken_store_of_runs_stops_no_sweep(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    store.database(tmp_path).write_bytes(b"this is no database" * 100)
+    done = ablate(*sweep_words(toy, tmp_path, "--only", "base"))
+    assert kinds(tmp_path) == ["finished"]
+    assert done.status == 0, done.err
+    assert "no table: the runs at" in done.err
+    assert "`ablate sync` sends it" in done.err
+    assert "Traceback" not in done.err
+    store.database(tmp_path).unlink()
+    assert ablate("sync", "--root", tmp_path).status == 0
+    assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"]
+
+
+# What is refused
+
+REFUSED = [
+    (["--set", "model.headz=4"], "unknown key model.headz; did you mean model.heads?"),
+    (["--set", "model.heads=3"], "model.heads=3: model.d_model=16 is not a multiple of 3"),
+    (["--set", "model.heads"], "--set model.heads: write it as key=value"),
+    (["--set", "model.heads=[1"], "--set model.heads: '[1' is not a YAML value"),
+    (["--set", "data.files.train.source=gone.en"], "gone.en: No such file"),
+    (["--seeds", "0"], "--seeds 0: a count such as 3, or a list such as 4,7"),
+    (["--seeds", "two"], "--seeds two: a count"),
+    (["--seeds", "4,4"], "each seed once"),
+    (["--only", "base,Q"], "study tiny has no arm Q"),
+    (["--json"], "--json goes with --dry-run"),
+    (["--setting", "gramar"], "did you mean grammar?"),
+    (["--setting", "mine.yaml"], "mine.yaml: no such file"),
+    (["--at-once", "0"], "greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(x) for x, _ in REFUSED])
+def test_bad_input_is_one_message_before_any_training(
+    toy: Toy, tmp_path: Path, words: list[str], message: str
+) -> None:
+    done = ablate(*sweep_words(toy, tmp_path, *words))
+    assert message in told(done.err)
+    assert (done.status, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
+    toy = write_toy(tmp_path / "toy")
+    with (toy.folder / "train.de").open("a") as file:
+        file.write("noch ein satz\n")
+    root = tmp_path / "root"
+    done = ablate(*sweep_words(toy, root))
+    assert (done.status, done.out) == (2, "")
+    assert "150 lines and" in done.err
+    assert done.err.count("\n") == 1
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sweep", "tabel3", "--setting", "grammar"], "did you mean table3?"),
+        (["run", "table3/Q", "--setting", "grammar"], "study table3 has no arm Q"),
+        (["run", "table3/base"], "an arm of a study needs --setting"),
+        (["run", "table3", "--setting", "grammar"], "write it as STUDY/ARM"),
+        (["run", "gone.yaml"], "gone.yaml: no such file"),
+        (["rerun", "0123"], "0123: no run of this id"),
+        (["translate", "0123"], "0123: no run of this id"),
+        (["check", "gone.yaml"], "gone.yaml: no such file"),
+        (["ui", "--host", "0.0.0.0"], "--host 0.0.0.0: others could reach it"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_verb_refuses_with_one_message(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    root = [] if words[0] == "check" else ["--root", tmp_path]
+    done = ablate(*words, *root)
+    assert message in told(done.err)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_that_mlflow_cannot_use_is_refused(toy: Toy, tmp_path: Path) -> None:
+    done = ablate(*sweep_words(toy, tmp_path / "a?b"))
+    assert (done.status, "MLflow cannot use a path with ?" in done.err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+# The rest
+
+
+def test_check_takes_every_shipped_file() -> None:
+    folder = Path(store.__file__).parent
+    shipped = sorted(folder.glob("*/*.yaml"))
+    done = ablate("check", *shipped)
+    assert done.status == 0, done.err
+    assert len(done.out.splitlines()) == len(shipped)
+
+
+def test_keys_names_every_key() -> None:
+    plain, machine = ablate("keys"), ablate("keys", "--json")
+    names = [key["name"] for key in json.loads(machine.out)["keys"]]
+    assert "model.heads" in names
+    assert all(f"\n{name} " in plain.out for name in names)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = """
+import sys, ablate
+sys.argv = ["ablate", "--help"]
+try:
+    ablate.main()
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {"torch", "pytorch_lightning", "mlflow", "pandas", "numpy", "matplotlib", "pydantic",
+         "sacrebleu", "sentencepiece", "scipy", "ruamel", "multiprocessing"}
+sys.exit(" ".join(heavy & set(sys.modules)) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+    assert "sweep" in done.stdout
