@@ -1,6 +1,6 @@
 """The loop: trials -> runner -> tracking. What is done stays done."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -9,6 +9,7 @@ from experiments.runners.local import TERM_GRACE_S, Ended
 from experiments.study import Trial
 from experiments.worker import CLAIMED_ELSEWHERE, Job
 from lit_transformer import config_io
+from lit_transformer.config import DataConfig
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora, translation, vocab
 from lit_transformer.model import cost
@@ -125,17 +126,13 @@ def planned_flops(trial: Trial) -> float:
 
 def check(trials: Sequence[Trial]) -> None:
     """Refuse, before any training, a corpus that is not there or cannot be read."""
-    for data in {
-        trial.config.data.model_dump_json(): trial.config.data for trial in trials
-    }.values():
+    for data in _data(trials):
         corpora.check(data)
 
 
 def prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> None:
     """Fetch, train vocabularies and tokenize, once for each corpus that the trials need."""
-    for data in {
-        trial.config.data.model_dump_json(): trial.config.data for trial in trials
-    }.values():
+    for data in _data(trials):
         say(f"preparing {data.corpus} {data.source_language}-{data.target_language}")
         corpus = corpora.prepare(data, root.cache)
         words = vocab.train(corpus, data, root.cache)
@@ -143,6 +140,11 @@ def prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> 
             if part in corpus.parts:
                 made = translation.tokenize(corpus, words, data, part, root.cache)
                 say(f"  {part}: {len(made):,} pairs{_left_out(made, data.max_tokens)}")
+
+
+def _data(trials: Sequence[Trial]) -> Collection[DataConfig]:
+    """The corpora and vocabularies that the trials need, each once."""
+    return {trial.config.data.model_dump_json(): trial.config.data for trial in trials}.values()
 
 
 def _left_out(part: translation.TokenizedPart, limit: int) -> str:

@@ -54,7 +54,7 @@ def outcome(directory):
         (line["step"], name, value)
         for line in read_lines(record.metrics)
         for name, value in line["values"].items()
-        if name not in OF_TIME
+        if name not in OF_TIME and not name.startswith("system/")
     ]
     return {
         "weights": hashlib.sha256(record.weights.read_bytes()).hexdigest(),
@@ -73,8 +73,8 @@ def timeless(scores):
 
 def test_scores_are_every_final_metric(trained):
     curves = {"valid.loss", "valid.curve_bleu"}
-    finals = {name for name in scoring.METRICS if not name.startswith("train.")} - curves
-    assert set(trained.result.scores) == finals
+    finals = {name for name in scoring.METRICS if name.startswith(("valid.", "test.", "cost."))}
+    assert set(trained.result.scores) == finals - curves
     assert all(isinstance(value, float) for value in trained.result.scores.values())
 
 
@@ -273,10 +273,9 @@ def test_the_loss_after_20_updates_is_what_it_was(tiny, cache, tmp_path):
     # A change of this number is a change of the arithmetic: CHANGELOG.md says why.
     changes = {"train.steps": 20, "model.dropout": 0.0, "optim.rate_factor": 0.3}
     run(tiny(changes), tmp_path, cache)
-    assert curve(Record(tmp_path), "train.loss")[-1] == (20, pytest.approx(0.0, abs=1e-5))
+    assert curve(Record(tmp_path), "train.loss")[-1] == (20, pytest.approx(2.903482, abs=1e-5))
 
 
-@pytest.mark.slow
 def test_the_mirror_language_is_learnt(tiny, cache, tmp_path):
     changes = {
         "model.d_model": 32,
