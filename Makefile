@@ -31,11 +31,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: setup  ## Run five rows of Table 3 on the built-in corpus and print the table (6 minutes)
 	$(BIN)/ablate sweep table3 --setting grammar --only base,A1,C1,D1,E --seeds 1
-	$(BIN)/ablate report table3 --setting grammar
 
 table: setup  ## Run all twenty rows of Table 3 on the built-in corpus, two seeds each
 	$(BIN)/ablate sweep table3 --setting grammar --seeds 2
-	$(BIN)/ablate report table3 --setting grammar
 
 test: setup  ## Run all tests; options for pytest go into ARGS, as in ARGS="-m 'not slow' -n 2"
 	$(BIN)/python -m pytest $(ARGS)

@@ -10,7 +10,10 @@ from analysis.tables import BASE, Heading, Table, build
 from experiments import store
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
+from lit_transformer import config_io
 from lit_transformer.data import corpora
+from lit_transformer.data.cache import CorpusError
+from lit_transformer.data.text import Part
 from lit_transformer.record import Record
 
 PAPERS_STUDY = "table3"
@@ -64,16 +67,19 @@ def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
 
 
 def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
-    """Translations of the first sentences on which some arm differs from base, seed by seed."""
+    """Translations of the first sentences on which some arm differs from base, of one seed."""
     first = min(trial.seed for trial in trials)
     texts: dict[str, list[str]] = {}
+    valid: Part | None = None
     for trial in trials:
-        file = Record(Root(root).trial(trial.digest)).hypotheses / "valid.txt"
+        record = Record(Root(root).trial(trial.digest))
+        file = record.hypotheses / "valid.txt"
         if trial.seed == first and file.exists():
             texts[trial.arm] = file.read_text("utf-8").split("\n")[:-1]
-    if BASE not in texts:
+            if trial.arm == BASE:
+                valid = _valid_part(record, root)
+    if valid is None:
         return []
-    valid = corpora.prepare(trials[0].config.data, Root(root).cache).parts["valid"]
     sources, references = valid.sources(), valid.targets()
     differing = (
         i
@@ -86,3 +92,11 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
         for arm, lines in texts.items()
         if i < len(lines) and (arm == BASE or lines[i] != texts[BASE][i])
     ]
+
+
+def _valid_part(record: Record, root: Path) -> Part | None:
+    """The part as the trial read it; None where it is no longer to be had."""
+    try:
+        return corpora.prepare(config_io.load(record.config).data, Root(root).cache).parts["valid"]
+    except CorpusError:
+        return None

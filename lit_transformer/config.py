@@ -86,6 +86,11 @@ class ModelConfig(Config):
         """d_v, derived from d_model and heads where it is null."""
         return self.d_v or self.d_model // self.heads
 
+    @property
+    def position_rows(self) -> int:
+        """Rows of each position table that is trained; 0 where places are computed."""
+        return self.max_positions if self.positions == "learned" else 0
+
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
         if (self.d_k is None or self.d_v is None) and self.d_model % self.heads:

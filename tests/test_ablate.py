@@ -54,7 +54,10 @@ class Started:
         )
 
     def wait(self) -> Done:
-        out, err = self.process.communicate(timeout=PATIENCE_S)
+        try:
+            out, err = self.process.communicate(timeout=PATIENCE_S)
+        finally:
+            self.process.kill()  # what a failing test leaves; trials go with their sweep
         return Done(self.process.returncode, out, err)
 
     def to_the_group(self, number: signal.Signals) -> None:

@@ -108,13 +108,7 @@ def _additive_weights(model: ModelConfig) -> int:
 
 
 def _position_weights(model: ModelConfig) -> int:
-    match model.positions:
-        case "sinusoidal":
-            return 0
-        case "learned":
-            return 2 * model.max_positions * model.d_model
-        case _ as never:
-            assert_never(never)
+    return 2 * model.position_rows * model.d_model
 
 
 def _flops_of_a_look(model: ModelConfig) -> int:
