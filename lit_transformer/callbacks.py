@@ -113,7 +113,7 @@ class Journal(pl.Callback):
             self._refuse_non_finite(step, "train.loss", outputs["loss"])
         if saves or stops:
             file = checkpoints.step_file(self.record.checkpoints, step, ".ckpt")
-            trainer.save_checkpoint(file, weights_only=False)
+            trainer.save_checkpoint(file, False)  # optimizer and positions as well
             if train.keep != "checkpoints":
                 checkpoints.drop_old(self.record.checkpoints, checkpoints.KEPT)
         if stops:

@@ -185,8 +185,8 @@ def browse(path: Path, folder: Path) -> str:
 def test_a_browser_runs_the_script_and_sorts(table: Table, histories: pd.DataFrame, tmp_path: Path):
     path = written(table, histories, tmp_path)["html"]
     text = path.read_text("utf-8")
-    # Clicks twice: from the highest down; the page's policy allows only its own script, so this copy
-    # goes without one.
+    # Clicks twice: from the highest down; the page's policy allows only its own script, so this
+    # copy goes without one.
     probe = (
         "<script>const b=document.querySelector('th[data-sort=\"valid.bleu\"] button');"
         "b.click();b.click();"

@@ -368,7 +368,7 @@ def test_an_unknown_key_names_file_line_and_row(files: Files) -> None:
 
 def test_a_combination_that_cannot_be_names_the_row(files: Files) -> None:
     with pytest.raises(
-        ConfigError, match=r"row base, in setting here: --set: model.heads=7: d_mod"
+        ConfigError, match=r"row base, in setting here: --set: model.heads=7: model.d_mod"
     ):
         files.expand("model.heads=7")
 

@@ -83,7 +83,9 @@ def test_every_metric_is_named():
         for name in ("perplexity", "bleu", "chrf", "ter", "truncated")
     ]
     costs = "train_seconds total_seconds parameters flops source_tokens target_tokens"
+    usage = "cpu_utilization_percentage system_memory_usage_megabytes gpu_0_memory_usage_megabytes"
     expected = {*curves.split(), *finals, *(f"cost.{name}" for name in costs.split())}
+    expected |= {f"system/{name}" for name in usage.split()}
     assert set(METRICS) == expected
     assert all(name == metric.name and metric.meaning for name, metric in METRICS.items())
 
