@@ -1,6 +1,8 @@
 """What happens between two updates: curves, validation, checkpoints, and an orderly stop."""
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, final
@@ -44,6 +46,7 @@ class Journal(pl.Callback):
         should_stop: Callable[[], bool],
     ) -> None:
         self.record, self.data = record, data
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
         self.progress, self.should_stop = progress, should_stop
         self.curves = MetricsLog(record)
         train = data.config.train
@@ -72,6 +75,10 @@ class Journal(pl.Callback):
         self._restored = state_dict["random"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning's own handler would end training without a checkpoint where the signal comes
+        # just after `should_stop` was asked.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)
         if self._restored is not None:
             checkpoints.restore_random_state(self._restored)
         self._mark, self._marked_tokens = self.train_seconds, self.target_tokens

@@ -111,7 +111,7 @@ def test_a_large_corpus_is_sorted_in_pools(monkeypatch):
 
 @pytest.mark.parametrize(("tokens", "pairs"), [(2_048, 20_000), (25_000, 300_000)])
 def test_little_is_padding(tokens, pairs):
-    """Where a corpus has some dozens of batches for each target length, as the shipped ones have."""
+    """Where a corpus has dozens of batches for each target length, as the shipped ones have."""
     source, target = realistic(pairs)
     batches = epoch_order(source, target, tokens, 1, 0)
     for lengths, limit in ((target, 0.02), (source, 0.25)):
