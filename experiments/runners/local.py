@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -121,6 +121,7 @@ def server() -> int:
     SIGTERM to the whole process group ends it, and with it the trials, before they are saved.
     """
     os.environ[PARENT] = str(os.getpid())
+    resource_tracker.ensure_running()  # its start lets go of the very signals held back below
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         forkserver.ensure_running()
