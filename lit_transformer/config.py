@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NUMERICS = 1
+NUMERICS = 2
 """Raised when a default or the arithmetic changes, so that old digests are never reused."""
 
 AttentionKind = Literal["scaled", "unscaled", "additive"]

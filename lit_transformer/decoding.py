@@ -9,7 +9,8 @@ Lengths count output tokens, the end mark among them, in the limit as in the len
 """
 
 # B sentences still searched, S source length, T tokens so far, D d_model, V vocabulary,
-# K beam (open hypotheses per sentence), C continuations looked at per sentence,
+# K beam (open hypotheses per sentence), C continuations looked at per sentence, G blocks of tokens,
+# X tokens of the chosen blocks,
 # R = B * K rows of the decoder, sentence-major
 
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from torch.nn.utils.rnn import pad_sequence
 from lit_transformer.config import DecodeConfig
 
 NEVER = -torch.inf
+BLOCK = 64
+"""Tokens whose maximum is found first."""
 
 
 class Cache(Protocol):
@@ -31,8 +34,8 @@ class Cache(Protocol):
     def reorder(self, rows_R: Tensor, /) -> None:
         """New row r continues old row rows_R[r], always of its own sentence."""
 
-    def keep(self, sentences: Tensor, /) -> None:
-        """Only these sentences stay, each with all its rows."""
+    def keep(self, sentences: Sequence[int], /) -> None:
+        """Only these sentences stay, in this order, each with all its rows."""
 
 
 CacheT = TypeVar("CacheT", bound=Cache)
@@ -150,14 +153,20 @@ def search_batch(
         model.encode(source_BS), source_BS == marks.pad, int(beam.limit_B.max()), decode.beam
     )
     found: dict[int, Hypothesis] = {}
+    log_prob_RV: Tensor | None = None
     while len(found) < len(sources):
-        logits_RV = model.project(model.step(last_tokens(beam, marks.bos), cache))
-        beam, parent_BK = advance(beam, logits_RV, decode, marks)
-        done_B = is_done(beam)
-        if done_B.any():
-            found.update(collect(keep(beam, done_B), decode))
-            beam, parent_BK = keep(beam, ~done_B), parent_BK[~done_B]
-            cache.keep((~done_B).nonzero().squeeze(1))
+        logits_RV = model.project(model.step(last_tokens(beam, marks.bos), cache)).float()
+        if log_prob_RV is None:  # one place for all steps: fresh memory is slow
+            log_prob_RV = torch.empty_like(logits_RV)
+        log_prob_RV = torch.log_softmax(logits_RV, dim=1, out=log_prob_RV[: len(logits_RV)])
+        beam, parent_BK = advance(beam, log_prob_RV, decode, marks)
+        is_done_B = is_done(beam).tolist()
+        if any(is_done_B):
+            done = [place for place, ended in enumerate(is_done_B) if ended]
+            found.update(collect(keep(beam, done), decode))
+            stay = without_holes(is_done_B)
+            beam, parent_BK = keep(beam, stay), parent_BK[stay]
+            cache.keep(stay)
         if decode.beam > 1 and len(parent_BK):
             first_row_B1 = decode.beam * torch.arange(len(parent_BK), device=device)[:, None]
             cache.reorder((first_row_B1 + parent_BK).flatten())
@@ -194,9 +203,17 @@ def start(sources: Sequence[Sequence[int]], decode: DecodeConfig, device: torch.
     )
 
 
-def keep(beam: Beam, which_B: Tensor) -> Beam:
-    """The part of the beam where `which_B` is True."""
-    return Beam(*(field[which_B] for field in beam))
+def keep(beam: Beam, sentences: Sequence[int]) -> Beam:
+    """These sentences of the beam, in this order."""
+    chosen = torch.tensor(sentences, dtype=torch.long, device=beam.limit_B.device)
+    return Beam(*(field.index_select(0, chosen) for field in beam))
+
+
+def without_holes(is_done_B: Sequence[bool]) -> list[int]:
+    """The sentences that go on: the last ones take the places of those that are done."""
+    count = len(is_done_B) - sum(is_done_B)
+    last = [place for place in range(count, len(is_done_B)) if not is_done_B[place]]
+    return [last.pop() if is_done_B[place] else place for place in range(count)]
 
 
 def last_tokens(beam: Beam, bos: int) -> Tensor:
@@ -208,10 +225,10 @@ def last_tokens(beam: Beam, bos: int) -> Tensor:
 
 
 def advance(
-    beam: Beam, logits_RV: Tensor, decode: DecodeConfig, marks: Marks
+    beam: Beam, log_prob_RV: Tensor, decode: DecodeConfig, marks: Marks
 ) -> tuple[Beam, Tensor]:
     """Every open hypothesis grows by a token -> the beam, and where each slot came from (B, K)."""
-    log_prob_BC, parent_BC, token_BC = continuations(beam, logits_RV, marks)
+    log_prob_BC, parent_BC, token_BC = continuations(beam, log_prob_RV, marks)
     ends_BC = token_BC == marks.eos
     beam = finish(beam, log_prob_BC.masked_fill(~ends_BC, NEVER), parent_BC, decode, marks.eos)
     # A stable sort: what goes on comes before what has ended, the best first.
@@ -225,26 +242,56 @@ def advance(
     ), parent_BK
 
 
-def continuations(beam: Beam, logits_RV: Tensor, marks: Marks) -> tuple[Tensor, Tensor, Tensor]:
+def continuations(beam: Beam, log_prob_RV: Tensor, marks: Marks) -> tuple[Tensor, Tensor, Tensor]:
     """The best next tokens: log-probability, place of the hypothesis, token id, each (B, C)."""
-    count, beams = beam.log_prob_BK.shape
-    vocabulary = logits_RV.shape[1]
-    log_prob_RV = logits_RV.float().log_softmax(dim=1)
-    log_prob_RV[:, [marks.pad, marks.bos]] = NEVER
-    log_prob_RV += beam.log_prob_BK.reshape(-1, 1)
+    beams, vocabulary = beam.log_prob_BK.shape[1], log_prob_RV.shape[1]
+    for mark in (marks.pad, marks.bos):
+        log_prob_RV[:, mark] = NEVER
     looked_at = 1 if beams == 1 else 2 * beams
-    log_prob_BC, index_BC = largest(log_prob_RV.view(count, beams * vocabulary), looked_at)
+    log_prob_BC, index_BC = largest_sums(log_prob_RV, beam.log_prob_BK, looked_at)
     return log_prob_BC, index_BC // vocabulary, index_BC % vocabulary
+
+
+def largest_sums(log_prob_RV: Tensor, before_BK: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest sums of each sentence's hypotheses with their next tokens, in order, and
+    their indices in (K, V); equal ones by index.
+
+    They lie in the `count` blocks of tokens with the largest maxima, and maxima are quick to find.
+    """
+    sentences, vocabulary = len(before_BK), log_prob_RV.shape[1]
+    before_R1 = before_BK.reshape(-1, 1)
+    whole, rest = vocabulary // BLOCK, vocabulary % BLOCK
+    if whole * before_BK.shape[1] <= count:
+        return largest((log_prob_RV + before_R1).view(sentences, -1), count)
+    peak_RG = log_prob_RV[:, : whole * BLOCK].unflatten(1, (whole, BLOCK)).amax(dim=2)
+    if rest:
+        peak_RG = torch.cat([peak_RG, log_prob_RV[:, -rest:].amax(dim=1, keepdim=True)], dim=1)
+    blocks = peak_RG.shape[1]
+    _, block_BC = largest((peak_RG + before_R1).view(sentences, -1), count)
+    block_BC1 = block_BC.sort(dim=1).values[:, :, None]
+    parent_BC1, offset_X = block_BC1 // blocks, torch.arange(BLOCK, device=block_BC.device)
+    token_BCX = block_BC1 % blocks * BLOCK + offset_X
+    index_BX = (parent_BC1 * vocabulary + token_BCX.clamp(max=vocabulary - 1)).flatten(1)
+    before_BCX = before_BK.gather(1, parent_BC1.squeeze(2))[:, :, None].expand_as(token_BCX)
+    sum_BX = log_prob_RV.view(sentences, -1).gather(1, index_BX) + before_BCX.flatten(1)
+    if rest:
+        sum_BX.masked_fill_((token_BCX >= vocabulary).flatten(1), NEVER)
+    sum_BC, place_BC = largest(sum_BX, count)
+    return sum_BC, index_BX.gather(1, place_BC)
 
 
 def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Each row's `count` largest, in order, and their indices; equal ones by index.
 
-    `topk` leaves the order of equal values open, so rows in which that matters are sorted whole.
+    `topk` leaves the order of equal values open, so rows in which that matters are sorted whole;
+    all are where asking would wait for the device.
     """
     if count == 1:
         value, index = values.max(dim=1, keepdim=True)
         return value, index
+    if values.device.type != "cpu":
+        value, index = values.sort(dim=1, descending=True, stable=True)
+        return value[:, :count], index[:, :count]
     value, index = values.topk(min(count + 1, values.shape[1]), dim=1)
     tied = (value[:, 1:] == value[:, :-1]).any(dim=1)
     if tied.any():

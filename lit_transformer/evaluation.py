@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from lightning_fabric.utilities import move_data_to_device
 
 from lit_transformer import scoring
 from lit_transformer.config import RunConfig
 from lit_transformer.data.batching import cut, make_batch
 from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.decoding import Hypothesis, search
+from lit_transformer.model.stepping import Stepper
 from lit_transformer.module import TransformerModule
 from lit_transformer.objective import perplexity
 
@@ -39,9 +41,8 @@ def cross_entropy(module: TransformerModule, data: TranslationData, part: str) -
     module.eval()
     total = 0.0
     for piece in cut(order, pairs.source_lengths, pairs.target_lengths, max(tokens, longest)):
-        batch = make_batch(pairs, piece, data.vocab.pad, data.vocab.bos)
-        moved = type(batch)(*(tensor.to(module.device) for tensor in batch))
-        total += float(module.loss(moved, 0.0)[1])
+        batch = move_data_to_device(make_batch(pairs, piece, data.vocab.bos), module.device)
+        total += float(module.loss(batch, 0.0)[1])
     return total / int(pairs.target_lengths.sum())
 
 
@@ -58,7 +59,7 @@ def translate(
     count = len(pairs) if sentences is None else min(sentences, len(pairs))
     module.eval()
     return search(
-        module.model,
+        Stepper(module.model),
         [pairs.source(index).tolist() for index in range(count)],
         data.config.decode.model_copy(update={"beam": beam}),
         pad=data.vocab.pad,

@@ -23,21 +23,15 @@ class TransformerModule(pl.LightningModule):
     def __init__(self, config: RunConfig, vocab_size: int, pad: int) -> None:
         super().__init__()
         self.config = config
-        self.pad = pad
         self.model = Transformer(config.model, vocab_size, pad)
         self.automatic_optimization = False
 
     def loss(self, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
-        """Summed over target tokens: the smoothed loss and the unsmoothed negative log-likelihood.
-
-        Padding never meets the vocabulary matrix.
-        """
-        states_BTD = self.model(batch.source_BS, batch.target_in_BT)
-        is_token_BT = batch.target_out_BT != self.pad
+        """Summed over target tokens: the smoothed loss, and the negative log-likelihood without."""
         return smoothed_loss(
-            states_BTD[is_token_BT],
+            self.model(batch.source, batch.target),
             self.model.embedding.weight,
-            batch.target_out_BT[is_token_BT],
+            batch.wanted_N,
             label_smoothing,
         )
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CPU_CHUNK, GPU_CHUNK = 256, 2048
+CPU_CHUNK, GPU_CHUNK = 512, 2048
 """Tokens whose logits exist at one time: enough for efficient matrix products, few enough that they
 stay in a CPU's cache and never fill a GPU's memory."""
 

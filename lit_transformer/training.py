@@ -19,6 +19,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from lit_transformer import checkpoints
+from lit_transformer.allocator import keep_freed_memory
 from lit_transformer.averaging import average, steps_to_average
 from lit_transformer.callbacks import InterruptedTrialError, Journal, on_cpu_without_bfloat16
 from lit_transformer.config import RunConfig
@@ -69,6 +70,7 @@ def train(
     """
     started_s = time.perf_counter()
     torch.set_num_threads(threads)
+    keep_freed_memory()
     record = Record(directory)
     write_bytes(record.config, dump(config).encode())
     _refuse_emulation(config, device)

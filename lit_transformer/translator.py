@@ -9,6 +9,7 @@ import torch
 from lit_transformer import checkpoints, config_io
 from lit_transformer.data import vocab
 from lit_transformer.decoding import search
+from lit_transformer.model.stepping import Stepper
 from lit_transformer.model.transformer import Transformer
 from lit_transformer.record import Record
 
@@ -29,7 +30,7 @@ class Translator:
         self.device = device
         model = Transformer(self.config.model, len(self.vocab), self.vocab.pad)
         model.load_state_dict(checkpoints.load_weights(weights))
-        self.model = model.to(device).eval()
+        self.model = Stepper(model.to(device).eval())
 
     def translate(self, sentences: Sequence[str]) -> list[str]:
         """Detokenized translations, in order. A sentence over data.max_tokens is cut to it."""

@@ -189,9 +189,10 @@ def test_the_positions_of_the_page_are_what_it_says() -> None:
     names = dict(vars(positions))
     exec(next(body for body in blocks(AXIS, "python") if "class " in body), names)
     halves = names["HalvesPositions"]()
-    whole_BTD = halves(torch.zeros(2, 300, 8), 0)
-    assert torch.equal(halves(torch.zeros(2, 100, 8), 200), whole_BTD[:, 200:])
-    assert len(whole_BTD[0].unique(dim=0)) == 300
+    place_T = torch.arange(300)
+    whole_TD = halves(torch.zeros(300, 8), place_T, 300)
+    assert torch.equal(halves(torch.zeros(100, 8), place_T[200:], 300), whole_TD[200:])
+    assert len(whole_TD.unique(dim=0)) == 300
     interleaved = positions.build_positions(ModelConfig(d_model=8, heads=2))
-    fastest_T2 = interleaved(torch.zeros(1, 300, 8), 0)[0, :, :2]
-    torch.testing.assert_close(whole_BTD[0][:, [0, 4]], fastest_T2)
+    fastest_T2 = interleaved(torch.zeros(300, 8), place_T, 300)[:, :2]
+    torch.testing.assert_close(whole_TD[:, [0, 4]], fastest_T2)

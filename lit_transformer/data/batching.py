@@ -6,7 +6,7 @@ pass the budget, and the pieces shuffled again. A loader that is asked to start 
 therefore hands out the same batches as one that got there by itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# B sentences of a batch, S source length, T target length
+from lit_transformer.model.packing import Sentences, pack
+
+# N tokens of a batch
 
 POOL_PAIRS = 500_000
 """Pairs sorted together; a larger corpus is sorted in shuffled pools of this size."""
@@ -35,11 +37,13 @@ class Pairs(Protocol):
 
 
 class Batch(NamedTuple):
-    """One forward pass. `target_in` begins with the start mark, `target_out` ends with the end."""
+    """One forward pass. A target begins with the start mark; what is wanted of it ends with the
+    end mark."""
 
-    source_BS: Tensor
-    target_in_BT: Tensor
-    target_out_BT: Tensor
+    source: Sentences
+    target: Sentences
+    wanted_N: Tensor
+    """The token that follows each token of the target."""
 
 
 class Update(NamedTuple):
@@ -86,23 +90,19 @@ def cut(
     return pieces
 
 
-def padded(rows: Sequence[NDArray[np.int32]], pad: int) -> Tensor:
-    """Rows of unequal length -> int64 (rows, longest)."""
-    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
-    table = np.full((len(rows), int(lengths.max())), pad, dtype=np.int64)
-    table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate(rows)
-    return torch.from_numpy(table)
-
-
-def make_batch(pairs: Pairs, indices: Indices, pad: int, bos: int) -> Batch:
-    """Pad the pairs at `indices`; the decoder reads the target shifted right (figure 1)."""
-    start = np.array([bos], dtype=np.int32)
+def make_batch(pairs: Pairs, indices: Indices, bos: int) -> Batch:
+    """The pairs at `indices`; the decoder reads the target shifted right (figure 1)."""
+    sources = [pairs.source(int(index)) for index in indices]
     targets = [pairs.target(int(index)) for index in indices]
-    return Batch(
-        padded([pairs.source(int(index)) for index in indices], pad),
-        padded([np.concatenate((start, target[:-1])) for target in targets], pad),
-        padded(targets, pad),
+    wanted = np.concatenate(targets, dtype=np.int64)
+    packing = pack([len(target) for target in targets])
+    shifted = np.roll(wanted, 1)
+    shifted[packing.place_N.numpy() == 0] = bos
+    source = Sentences(
+        torch.from_numpy(np.concatenate(sources, dtype=np.int64)),
+        pack([len(source) for source in sources]),
     )
+    return Batch(source, Sentences(torch.from_numpy(shifted), packing), torch.from_numpy(wanted))
 
 
 class UpdateLoader:
@@ -120,12 +120,11 @@ class UpdateLoader:
         tokens: int,
         micro_tokens: int | None,
         seed: int,
-        pad: int,
         bos: int,
     ) -> None:
         self.pairs = pairs
         self.steps, self.tokens, self.micro_tokens = steps, tokens, micro_tokens
-        self.seed, self.pad, self.bos = seed, pad, bos
+        self.seed, self.bos = seed, bos
         self._step = self._epoch = self._batch = 0
 
     def __len__(self) -> int:
@@ -154,7 +153,7 @@ class UpdateLoader:
         if self.micro_tokens is not None and self.micro_tokens < self.tokens:
             pieces = cut(indices, source_lengths, target_lengths, self.micro_tokens)
         return Update(
-            [make_batch(self.pairs, piece, self.pad, self.bos) for piece in pieces],
+            [make_batch(self.pairs, piece, self.bos) for piece in pieces],
             int(source_lengths[indices].sum()),
             int(target_lengths[indices].sum()),
         )

@@ -42,7 +42,6 @@ class TranslationData(pl.LightningDataModule):
             tokens=train.tokens_per_batch,
             micro_tokens=train.micro_tokens,
             seed=train.seed,
-            pad=self.vocab.pad,
             bos=self.vocab.bos,
         )
 

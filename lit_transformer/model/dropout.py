@@ -19,7 +19,8 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)
     level = words.view(torch.int16)[: x.numel()].view(x.shape)
     keep = level >= dropped - LEVELS // 2
-    return x * keep.to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+    # A byte each is what the backward pass keeps, and a product by bytes is quicker than by bools.
+    return (x * keep.view(torch.int8)).mul_(LEVELS / (LEVELS - dropped))
 
 
 @final

@@ -1,6 +1,6 @@
 """The layers of section 3.1: feed-forward, residual with dropout and norm, encoder, decoder."""
 
-# B batch, S source tokens, T target tokens, D d_model, R rows of a search
+# B batch, N tokens without padding, M those of the source, D d_model
 
 from collections.abc import Callable
 from typing import assert_never, final
@@ -11,12 +11,10 @@ from torch.nn import functional
 from lit_transformer.config import ModelConfig
 from lit_transformer.model.attention import (
     CrossAttention,
-    KeysValues,
-    Mask,
-    Past,
     SelfAttention,
 )
 from lit_transformer.model.dropout import Dropout
+from lit_transformer.model.packing import Rectangles
 
 
 @final
@@ -32,10 +30,10 @@ class FeedForward(nn.Module):
             nn.init.zeros_(linear.bias)
         self.drop = Dropout(cfg.relu_dropout)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        inner = functional.relu(self.inner(x_BTD), inplace=True)
-        out_BTD: Tensor = self.outer(self.drop(inner))
-        return out_BTD
+    def forward(self, x_ND: Tensor) -> Tensor:
+        inner = functional.relu(self.inner(x_ND), inplace=True)
+        out_ND: Tensor = self.outer(self.drop(inner))
+        return out_ND
 
 
 @final
@@ -68,11 +66,11 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(cfg)
         self.residuals = nn.ModuleList(Residual(cfg) for _ in range(2))
 
-    def forward(self, x_BSD: Tensor, mask: Mask | None) -> Tensor:
+    def forward(self, x_MD: Tensor, hidden: Tensor | None, source: Rectangles) -> Tensor:
         around_attention, around_feed_forward = self.residuals
-        x_BSD = around_attention(x_BSD, lambda x: self.self_attention(x, mask))
-        out_BSD: Tensor = around_feed_forward(x_BSD, self.feed_forward)
-        return out_BSD
+        x_MD = around_attention(x_MD, lambda x: self.self_attention(x, hidden, source))
+        out_MD: Tensor = around_feed_forward(x_MD, self.feed_forward)
+        return out_MD
 
 
 @final
@@ -85,27 +83,18 @@ class DecoderLayer(nn.Module):
         self.residuals = nn.ModuleList(Residual(cfg) for _ in range(3))
 
     def forward(
-        self, x_BTD: Tensor, causal: Mask, memory_BSD: Tensor, memory_mask: Mask | None
+        self,
+        x_ND: Tensor,
+        later: Tensor,
+        memory_MD: Tensor,
+        hidden: Tensor | None,
+        target: Rectangles,
+        source: Rectangles,
     ) -> Tensor:
         around_self, around_cross, around_feed_forward = self.residuals
-        memory = self.cross_attention.project(memory_BSD)
-        x_BTD = around_self(x_BTD, lambda x: self.self_attention(x, causal))
-        x_BTD = around_cross(x_BTD, lambda x: self.cross_attention(x, memory, memory_mask))
-        out_BTD: Tensor = around_feed_forward(x_BTD, self.feed_forward)
-        return out_BTD
-
-    def step(
-        self, x_RD: Tensor, past: Past, memory: KeysValues, memory_mask: Mask | None
-    ) -> Tensor:
-        """One token of each row -> (R, D); a sentence's rows are one query axis of its memory."""
-
-        def cross(x_RD: Tensor) -> Tensor:
-            x_BTD = x_RD.view(memory.k_BHSK.size(0), -1, x_RD.size(1))
-            out_BTD: Tensor = self.cross_attention(x_BTD, memory, memory_mask)
-            return out_BTD.flatten(0, 1)
-
-        around_self, around_cross, around_feed_forward = self.residuals
-        x_RD = around_self(x_RD, lambda x: self.self_attention.step(x, past))
-        x_RD = around_cross(x_RD, cross)
-        out_RD: Tensor = around_feed_forward(x_RD, self.feed_forward)
-        return out_RD
+        x_ND = around_self(x_ND, lambda x: self.self_attention(x, later, target))
+        x_ND = around_cross(
+            x_ND, lambda x: self.cross_attention(x, memory_MD, hidden, target, source)
+        )
+        out_ND: Tensor = around_feed_forward(x_ND, self.feed_forward)
+        return out_ND

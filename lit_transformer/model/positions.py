@@ -1,22 +1,23 @@
 """Ways of telling the model where a token is (section 3.5)."""
 
-# B batch, T positions, D d_model
+# T positions, D d_model
 
 from abc import ABC, abstractmethod
 from typing import assert_never, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lit_transformer.config import ModelConfig
 
 
 class Positions(nn.Module, ABC):
-    """Adds to the embeddings of a sequence what tells its places apart."""
+    """Adds to the embeddings of tokens what tells their places apart."""
 
     @abstractmethod
-    def forward(self, x_BTD: Tensor, start: int) -> Tensor:
-        """The sum (B, T, D), where the first of the T tokens is at place `start`, from 0."""
+    def forward(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+        """The sum. x (..., D); each token's `place` in its sequence, from 0, is below `length`."""
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
@@ -36,13 +37,12 @@ class SinusoidalPositions(Positions):
         # Not a buffer: it grows, and processes that train together would compare its shapes.
         self.table_TD = sinusoids(128, cfg.d_model)
 
-    def forward(self, x_BTD: Tensor, start: int) -> Tensor:
-        end = start + x_BTD.size(1)
-        if end > len(self.table_TD):
-            self.table_TD = sinusoids(2 * end, x_BTD.size(2))
-        if self.table_TD.device != x_BTD.device:
-            self.table_TD = self.table_TD.to(x_BTD.device)
-        return x_BTD + self.table_TD[start:end]
+    def forward(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+        if length > len(self.table_TD):
+            self.table_TD = sinusoids(2 * length, x.size(-1))
+        if self.table_TD.device != x.device:
+            self.table_TD = self.table_TD.to(x.device)
+        return x + functional.embedding(place, self.table_TD)
 
 
 @final
@@ -56,14 +56,13 @@ class LearnedPositions(Positions):
         self.table_TD = nn.Parameter(torch.randn(cfg.max_positions, cfg.d_model))
         self.table_TD.data.mul_(cfg.d_model**-0.5)
 
-    def forward(self, x_BTD: Tensor, start: int) -> Tensor:
-        end = start + x_BTD.size(1)
-        if end > len(self.table_TD):
+    def forward(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+        if length > len(self.table_TD):
             raise ValueError(
-                f"a sequence of {end} tokens, but model.max_positions={len(self.table_TD)}: "
+                f"a sequence of {length} tokens, but model.max_positions={len(self.table_TD)}: "
                 "learned positions end there; raise model.max_positions or cut the sequence"
             )
-        return x_BTD + self.table_TD[start:end]
+        return x + functional.embedding(place, self.table_TD)
 
 
 def build_positions(cfg: ModelConfig) -> Positions:

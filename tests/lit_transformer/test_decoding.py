@@ -15,7 +15,16 @@ from lit_transformer.config import (
     ModelConfig,
     PositionKind,
 )
-from lit_transformer.decoding import Hypothesis, largest, penalty, search
+from lit_transformer.decoding import (
+    Hypothesis,
+    largest,
+    largest_sums,
+    penalty,
+    search,
+    without_holes,
+)
+from lit_transformer.model.packing import from_rectangle
+from lit_transformer.model.stepping import Stepper
 from lit_transformer.model.transformer import Transformer
 
 PAD, UNK, BOS, EOS = range(4)
@@ -276,6 +285,29 @@ def test_largest_puts_equal_values_in_order_of_index():
         assert got == [row[i] for i in places]
 
 
+@pytest.mark.parametrize("vocabulary", [3, 64, 70, 128, 200])
+@pytest.mark.parametrize(("beams", "count"), [(1, 1), (2, 4), (4, 8)])
+def test_largest_sums_are_those_of_a_whole_sort(vocabulary, beams, count):
+    """Among few values, so that many are equal, within a block of tokens and across blocks."""
+    generator = torch.Generator().manual_seed(0)
+    log_prob = torch.randint(5, (30 * beams, vocabulary), generator=generator).float()
+    log_prob[torch.rand(log_prob.shape, generator=generator) < 0.5] = -math.inf
+    before = torch.randint(3, (30, beams), generator=generator).float()
+    before[:10, 1:] = -math.inf
+    value, index = largest_sums(log_prob.clone(), before, count)
+    sums = (log_prob.view(30, beams, -1) + before[:, :, None]).flatten(1)
+    ordered = sums.sort(dim=1, descending=True, stable=True)
+    finite = ordered.values[:, :count].isfinite()
+    assert torch.equal(value, ordered.values[:, :count])
+    assert torch.equal(index[finite], ordered.indices[:, :count][finite])
+
+
+def test_the_last_sentences_take_the_places_of_those_that_are_done():
+    assert without_holes([False, True, False, True, False, False]) == [0, 5, 2, 4]
+    assert without_holes([True, True]) == []
+    assert without_holes([False, False, True]) == [0, 1]
+
+
 def test_progress_counts_sentences_done():
     told = []
     decode = DecodeConfig(batch_sentences=3)
@@ -291,18 +323,20 @@ class Rolled:
         torch.manual_seed(3)
         sizes = {"layers": 2, "d_model": 16, "d_ff": 32, "heads": 2, "max_positions": 32}
         self.transformer = Transformer(ModelConfig(**sizes, **model), vocab_size=13, pad=PAD).eval()
-        self.encode = self.transformer.encode
-        self.start_cache = self.transformer.start_cache
-        self.step = self.transformer.step
+        self.stepper = Stepper(self.transformer)
+        self.encode = self.stepper.encode
+        self.start_cache = self.stepper.start_cache
+        self.step = self.stepper.step
 
     def project(self, states):
-        return self.transformer.project(states).roll(9, dims=-1)
+        return self.stepper.project(states).roll(9, dims=-1)
 
     @torch.inference_mode()
     def log_prob(self, source, prefix):
         """Log-probabilities of the token after `prefix`, by one pass over the whole of it."""
-        states = self.transformer(torch.tensor([source]), torch.tensor([[BOS, *prefix]]))
-        return self.project(states)[0, -1].log_softmax(dim=-1).tolist()
+        pairs = [from_rectangle(torch.tensor([ids]), PAD) for ids in (source, [BOS, *prefix])]
+        states = self.transformer(*pairs)
+        return self.project(states)[-1].log_softmax(dim=-1).tolist()
 
 
 LONGER = [[4, 7, 9, EOS], [12, EOS], [5, 6, 7, 8, 9, 10, EOS], [11, 11, 4, EOS], [8, 5, EOS]]

@@ -22,13 +22,8 @@ def plain_loop(config, cache):
     norms = []
     for step, update in enumerate(data.train_dataloader(), start=1):
         (batch,) = update.micro
-        logits_BTV = model(batch.source_BS, batch.target_in_BT) @ model.embedding.weight.T
-        loss = functional.cross_entropy(
-            logits_BTV.flatten(0, 1),
-            batch.target_out_BT.flatten(),
-            ignore_index=data.vocab.pad,
-            label_smoothing=0.1,
-        )
+        logits_NV = model(batch.source, batch.target) @ model.embedding.weight.T
+        loss = functional.cross_entropy(logits_NV, batch.wanted_N, label_smoothing=0.1)
         adam.zero_grad()
         loss.backward()
         limit = config.optim.clip_norm or float("inf")

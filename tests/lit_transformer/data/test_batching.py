@@ -4,14 +4,13 @@ from itertools import islice
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lit_transformer.data import batching
-from lit_transformer.data.batching import UpdateLoader, cut, epoch_order, make_batch, padded
+from lit_transformer.data.batching import UpdateLoader, cut, epoch_order, make_batch
 
-PAD, BOS, EOS = 0, 2, 3
+BOS, EOS = 2, 3
 
 
 class MadeUpPairs:
@@ -43,7 +42,7 @@ PAIRS = MadeUpPairs(*realistic(500))
 
 
 def loader(pairs=PAIRS, **changes):
-    knobs = {"steps": 20, "tokens": 800, "micro_tokens": None, "seed": 1, "pad": PAD, "bos": BOS}
+    knobs = {"steps": 20, "tokens": 800, "micro_tokens": None, "seed": 1, "bos": BOS}
     return UpdateLoader(pairs, **{**knobs, **changes})
 
 
@@ -52,7 +51,13 @@ def order(tokens=800, seed=1, epoch=0):
 
 
 def as_lists(updates):
-    return [[[t.tolist() for t in batch] for batch in update.micro] for update in updates]
+    return [
+        [
+            [batch.source.ids_N.tolist(), batch.target.ids_N.tolist(), batch.wanted_N.tolist()]
+            for batch in update.micro
+        ]
+        for update in updates
+    ]
 
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=60)
@@ -122,19 +127,14 @@ def test_little_is_padding(tokens, pairs):
     assert np.mean(used[1:]) > 0.95 * tokens
 
 
-def test_rows_are_padded_to_the_longest():
-    rows = [np.array(row, np.int32) for row in ([5, 3], [6, 7, 8, 3], [3])]
-    table = padded(rows, PAD)
-    assert table.dtype == torch.int64
-    assert table.tolist() == [[5, 3, 0, 0], [6, 7, 8, 3], [3, 0, 0, 0]]
-
-
 def test_the_decoder_reads_the_target_shifted_right():
     pairs = MadeUpPairs([2, 1], [3, 1])
-    batch = make_batch(pairs, np.array([0, 1]), PAD, BOS)
-    assert batch.source_BS.tolist() == [[10, EOS], [EOS, PAD]]
-    assert batch.target_in_BT.tolist() == [[BOS, 10, 10], [BOS, PAD, PAD]]
-    assert batch.target_out_BT.tolist() == [[10, 10, EOS], [EOS, PAD, PAD]]
+    batch = make_batch(pairs, np.array([0, 1]), BOS)
+    assert batch.source.ids_N.tolist() == [10, EOS, EOS]
+    assert batch.source.packing.place_N.tolist() == [0, 1, 0]
+    assert batch.target.ids_N.tolist() == [BOS, 10, 10, BOS]
+    assert batch.target.packing.place_N.tolist() == [0, 1, 2, 0]
+    assert batch.wanted_N.tolist() == [10, 10, EOS, EOS]
 
 
 @pytest.mark.parametrize("micro_tokens", [250, 400, 800, 5_000, None])
@@ -146,21 +146,25 @@ def test_micro_batches_are_parts_of_the_update(micro_tokens):
         assert (update.source_tokens, update.target_tokens) == one[1:]
         assert pairs_in(update) == pairs_in(one)
         for batch in update.micro:
-            assert (batch.source_BS != PAD).sum() <= limit
-            assert (batch.target_out_BT != PAD).sum() <= limit
+            assert len(batch.source.ids_N) <= limit
+            assert len(batch.wanted_N) <= limit
     split = [len(update.micro) for update in parts]
     assert (max(split) > 1) is (limit < 800)
 
 
 def pairs_in(update):
-    return [int(first) for batch in update.micro for first in batch.source_BS[:, 0]]
+    return [
+        int(first)
+        for batch in update.micro
+        for first in batch.source.ids_N[batch.source.packing.place_N == 0]
+    ]
 
 
-def test_tokens_are_counted_without_padding():
+def test_a_batch_holds_tokens_and_no_padding():
     for update in loader():
         (batch,) = update.micro
-        assert update.source_tokens == (batch.source_BS != PAD).sum()
-        assert update.target_tokens == (batch.target_out_BT != PAD).sum()
+        assert update.source_tokens == len(batch.source.ids_N)
+        assert update.target_tokens == len(batch.target.ids_N) == len(batch.wanted_N)
 
 
 def test_epochs_follow_each_other():

@@ -6,20 +6,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from lit_transformer.config import AttentionKind, ModelConfig
+from lit_transformer.model import attention
 from lit_transformer.model.attention import (
     CrossAttention,
-    KeysValues,
-    Mask,
-    Past,
     SelfAttention,
     attend,
-    build_mask,
-    causal_mask,
+    causal_bias,
     compare,
-    padding_mask,
+    padding_bias,
     softmax,
 )
 from lit_transformer.model.dropout import Dropout
+from lit_transformer.model.packing import Rectangles, pack
 
 # B batch, T queries, S keys, H heads, K d_k, V d_v
 KINDS = get_args(AttentionKind)
@@ -50,8 +48,8 @@ def may_look(name: str, queries: int, keys: int) -> Tensor | None:
 def test_scaled_attention_is_torchs_own(name: str, length: int) -> None:
     q, k, v = triple(length, length + 2 * (name == "padding"))
     allowed = may_look(name, q.size(2), k.size(2))
-    mask = None if allowed is None else build_mask(allowed)
-    mine = attend(q, k, v, mask, "scaled", None, NO_DROPOUT)
+    bias = None if allowed is None else torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf)
+    mine = attend(q, k, v, bias, "scaled", None, NO_DROPOUT)
     theirs = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
     weight = torch.randn_like(mine)
@@ -86,31 +84,29 @@ def test_softmax_of_short_rows_is_softmax(keys: int) -> None:
     torch.testing.assert_close(softmax(scores), scores.softmax(dim=-1))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("keys", [4, 20])
-def test_a_query_that_may_look_nowhere_returns_zeros(kind: AttentionKind, keys: int) -> None:
-    q, k, v = triple(2, keys)
-    is_pad_BS = torch.zeros(2, keys, dtype=torch.bool)
-    is_pad_BS[1] = True
-    mixed = attend(q, k, v, padding_mask(is_pad_BS), kind, torch.ones(3, 5), NO_DROPOUT)
-    assert mixed[0].abs().sum() > 0
-    assert torch.equal(mixed[1], torch.zeros_like(mixed[1]))
-    for gradient in torch.autograd.grad(mixed.sum(), (q, k, v)):
-        assert gradient.isfinite().all()
-        assert not gradient[1].any()
+def test_without_padding_nothing_is_hidden() -> None:
+    assert padding_bias(torch.zeros(2, 3, dtype=torch.bool)) is None
 
 
-def test_without_padding_there_is_no_mask() -> None:
-    assert padding_mask(torch.zeros(2, 3, dtype=torch.bool)) is None
-
-
-def test_a_mask_says_where_not_to_look() -> None:
+def test_a_bias_says_where_not_to_look() -> None:
     inf = float("inf")
-    mask = padding_mask(torch.tensor([[False, True], [False, False]]))
-    assert mask is not None
-    assert mask.blind is None
-    assert mask.bias[:, 0, 0].tolist() == [[0.0, -inf], [0.0, 0.0]]
-    assert causal_mask(2, torch.device("cpu")).bias.tolist() == [[0.0, -inf], [0.0, 0.0]]
+    bias = padding_bias(torch.tensor([[False, True], [False, False]]))
+    assert bias is not None
+    assert bias[:, 0, 0].tolist() == [[0.0, -inf], [0.0, 0.0]]
+    assert causal_bias(2, torch.device("cpu")).tolist() == [[0.0, -inf], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("kind", ["scaled", "unscaled"])
+def test_torchs_kernel_is_what_is_written_out(
+    kind: AttentionKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU uses; here on a CPU."""
+    q, k, v = triple(4, 6)
+    bias = padding_bias(torch.tensor([[False] * 6, [False] * 4 + [True] * 2]))
+    written = attend(q, k, v, bias, kind, None, NO_DROPOUT)
+    monkeypatch.setattr(attention, "fuses", lambda q_BHTK, kind: True)
+    fused = attend(q, k, v, bias, kind, None, NO_DROPOUT)
+    torch.testing.assert_close(fused, written, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,7 +125,8 @@ def test_heads_are_attentions_side_by_side(kind: AttentionKind) -> None:
         scores = compare(q[:, None], k[:, None], kind, one_head)[:, 0]
         heads.append(scores.softmax(dim=-1) @ v)
     expected = torch.cat(heads, dim=-1) @ module.attention.output.weight.T
-    torch.testing.assert_close(module(x_BTD, None), expected, rtol=1e-5, atol=1e-6)
+    found_ND = module(x_BTD.flatten(0, 1), None, Rectangles(pack([4, 4])))
+    torch.testing.assert_close(found_ND, expected.flatten(0, 1), rtol=1e-5, atol=1e-6)
 
 
 def test_cross_attention_to_oneself_is_self_attention() -> None:
@@ -138,9 +135,10 @@ def test_cross_attention_to_oneself_is_self_attention() -> None:
     cross.attention.load_state_dict(own.attention.state_dict())
     fused = own.queries_keys_values.weight.detach()
     cross.queries.weight.data, cross.keys_values.weight.data = fused[:15], fused[15:]
-    x_BTD = torch.randn(2, 4, 12)
-    mask = Mask(torch.randn(2, 1, 1, 4), blind=None)
-    torch.testing.assert_close(cross(x_BTD, cross.project(x_BTD), mask), own(x_BTD, mask))
+    tokens, x_ND = Rectangles(pack([4, 2])), torch.randn(6, 12)
+    bias = torch.randn(2, 1, 1, 4)
+    found_ND = cross(x_ND, x_ND, bias, tokens, tokens)
+    torch.testing.assert_close(found_ND, own(x_ND, bias, tokens))
 
 
 def test_each_projection_has_its_own_glorot_bound() -> None:
@@ -150,16 +148,3 @@ def test_each_projection_has_its_own_glorot_bound() -> None:
     ):
         bound = (6 / (64 + width)) ** 0.5
         assert 0.95 * bound < weight.abs().max() <= bound
-
-
-def test_the_past_is_what_was_appended_in_the_order_of_the_rows() -> None:
-    k_RHLK, v_RHLV = torch.randn(4, 2, 3, 5), torch.randn(4, 2, 3, 7)
-    past = Past(room=3)
-    for t in range(2):
-        past.append(KeysValues(k_RHLK[:, :, t : t + 1], v_RHLV[:, :, t : t + 1]))
-    rows = torch.tensor([1, 1, 3])
-    past.select(rows)
-    found = past.append(KeysValues(k_RHLK[rows, :, 2:], v_RHLV[rows, :, 2:]))
-    assert past.length == 3
-    assert torch.equal(found.k_BHSK, k_RHLK[rows])
-    assert torch.equal(found.v_BHSV, v_RHLV[rows])

@@ -8,6 +8,7 @@ import torch
 
 from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
 from lit_transformer.model.cost import parameters, training_flops, training_memory
+from lit_transformer.model.packing import from_rectangle
 from lit_transformer.model.transformer import Transformer
 
 BASE = ModelConfig()
@@ -125,7 +126,8 @@ def test_memory_is_about_what_autograd_keeps(attention: AttentionKind) -> None:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        transformer(torch.randint(4, 50, (8, 20)), torch.randint(4, 50, (8, 24)))
+        source, target = (torch.randint(4, 50, (8, length)) for length in (20, 24))
+        transformer(from_rectangle(source, 0), from_rectangle(target, 0))
     measured = sum(x.untyped_storage().nbytes() for at, x in kept.items() if at not in weights)
     estimate = training_memory(model, 50, 20, 24, 8 * 24, "float32")
     estimate -= 16 * parameters(model, 50).total

@@ -7,6 +7,7 @@ from torch.nn import functional
 from lit_transformer.config import ModelConfig, NormPlace
 from lit_transformer.model.attention import SelfAttention
 from lit_transformer.model.layers import FeedForward, Residual
+from lit_transformer.model.packing import Rectangles, pack
 
 CFG = ModelConfig(layers=1, d_model=8, d_ff=12, heads=2, dropout=0.0)
 ALMOST_ALL = 1 - 1e-9
@@ -55,6 +56,7 @@ def test_relu_dropout_takes_the_inner_activations() -> None:
 
 def test_attention_dropout_takes_the_weights() -> None:
     torch.manual_seed(0)
-    x = torch.randn(2, 3, 8)
-    assert not SelfAttention(with_(attention_dropout=ALMOST_ALL))(x, None).any()
-    assert SelfAttention(with_(dropout=ALMOST_ALL, relu_dropout=ALMOST_ALL))(x, None).any()
+    x = torch.randn(6, 8)
+    tokens = Rectangles(pack([3, 3]))
+    assert not SelfAttention(with_(attention_dropout=ALMOST_ALL))(x, None, tokens).any()
+    assert SelfAttention(with_(dropout=ALMOST_ALL, relu_dropout=ALMOST_ALL))(x, None, tokens).any()

@@ -34,27 +34,29 @@ def test_sinusoids_are_the_formula_of_section_3_5(position: int, i: int) -> None
 def test_a_later_start_is_the_rest_of_a_sequence(kind: PositionKind) -> None:
     positions = build_positions(config(kind))
     x_BTD = torch.randn(2, 200, 8)
-    whole = positions(x_BTD, 0)
+    place_T = torch.arange(200)
+    whole = positions(x_BTD, place_T, 200)
     for start in (0, 1, 150, 199):
-        assert torch.equal(positions(x_BTD[:, start:], start), whole[:, start:])
+        assert torch.equal(positions(x_BTD[:, start:], place_T[start:], 200), whole[:, start:])
 
 
 @pytest.mark.parametrize("kind", get_args(PositionKind))
 def test_places_differ_and_sentences_do_not(kind: PositionKind) -> None:
-    added = build_positions(config(kind))(torch.zeros(2, 300, 8), 0)
+    added = build_positions(config(kind))(torch.zeros(2, 300, 8), torch.arange(300), 300)
     assert torch.equal(added[0], added[1])
     assert len(torch.unique(added[0], dim=0)) == 300
 
 
 def test_sinusoids_have_no_last_length() -> None:
     positions = build_positions(config("sinusoidal"))
-    assert torch.equal(positions(torch.zeros(1, 1, 8), 5000)[0, 0], sinusoids(5001, 8)[5000])
+    place = torch.tensor([5000])
+    assert torch.equal(positions(torch.zeros(1, 8), place, 5001)[0], sinusoids(5001, 8)[5000])
 
 
 def test_learned_positions_end_with_their_table() -> None:
     positions = build_positions(config("learned"))
     with pytest.raises(ValueError, match=r"301 tokens, but model\.max_positions=300"):
-        positions(torch.zeros(1, 1, 8), 300)
+        positions(torch.zeros(1, 8), torch.tensor([300]), 301)
 
 
 def test_only_learned_positions_are_trained_or_saved() -> None:

@@ -9,16 +9,18 @@ from torch import Tensor, nn
 from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
 from lit_transformer.model.attention import CrossAttention, SelfAttention
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
+from lit_transformer.model.packing import from_rectangle, to_rectangle
 from lit_transformer.model.positions import sinusoids
 from lit_transformer.model.transformer import Transformer
 
-# B batch, S source tokens, T target tokens, D d_model, R rows of a search
-PAD, BOS, VOCAB = 0, 2, 20
+# B batch, S source tokens, T target tokens, D d_model
+PAD, VOCAB = 0, 20
 CFG = ModelConfig(
     layers=2, d_model=12, d_ff=16, heads=3, d_k=5, d_v=7, dropout=0.0, max_positions=40
 )
 SOURCE = torch.tensor([[5, 6, 7, 8, 3], [9, 8, 3, 0, 0], [4, 3, 0, 0, 0]])
 TARGET = torch.tensor([[2, 11, 12, 13], [2, 14, 0, 0], [2, 15, 16, 0]])
+FULL_TARGET = torch.tensor([[2, 11, 12, 13], [2, 14, 9, 8], [2, 15, 16, 5]])
 
 choices = pytest.mark.parametrize(
     ("attention", "positions", "norm"),
@@ -34,6 +36,12 @@ def build(cfg: ModelConfig = CFG, **update: object) -> Transformer:
         if parameter.dim() == 1:
             nn.init.normal_(parameter, mean=0.5)
     return model.eval()
+
+
+def decode(model: Transformer, source_BS: Tensor, target_BT: Tensor) -> Tensor:
+    """States (B, T, D), zeros at padding."""
+    target = from_rectangle(target_BT, PAD)
+    return to_rectangle(model(from_rectangle(source_BS, PAD), target), target.packing)
 
 
 def close(a: Tensor, b: Tensor) -> None:
@@ -101,7 +109,7 @@ def test_the_whole_model_is_torchs_with_the_same_weights(norm: NormPlace) -> Non
         src_key_padding_mask=is_pad,
         memory_key_padding_mask=is_pad,
     )
-    states = mine(SOURCE, TARGET)
+    states = decode(mine, SOURCE, TARGET)
     is_token = TARGET != PAD
     close(states[is_token], expected[is_token])
     ours, reference = mine.encoder[0].self_attention, theirs.encoder.layers[0].self_attn
@@ -120,10 +128,10 @@ def test_a_batch_of_one_is_a_batch_of_many(
     attention: AttentionKind, positions: PositionKind, norm: NormPlace
 ) -> None:
     model = build(attention=attention, positions=positions, norm=norm)
-    together = model(SOURCE, TARGET)
+    together = decode(model, SOURCE, TARGET)
     for source, target, states in zip(SOURCE, TARGET, together, strict=True):
         source, target = source[source != PAD], target[target != PAD]
-        close(model(source[None], target[None])[0], states[: len(target)])
+        close(decode(model, source[None], target[None])[0], states[: len(target)])
 
 
 @choices
@@ -131,68 +139,27 @@ def test_a_later_token_changes_no_earlier_state(
     attention: AttentionKind, positions: PositionKind, norm: NormPlace
 ) -> None:
     model = build(attention=attention, positions=positions, norm=norm)
-    states = model(SOURCE, TARGET)
-    for t in range(1, TARGET.size(1)):
-        changed = TARGET.clone()
+    states = decode(model, SOURCE, FULL_TARGET)
+    for t in range(1, FULL_TARGET.size(1)):
+        changed = FULL_TARGET.clone()
         changed[:, t] = 17
-        now = model(SOURCE, changed)
+        now = decode(model, SOURCE, changed)
         assert torch.equal(now[:, :t], states[:, :t])
         assert not torch.isclose(now[:, t], states[:, t]).all(dim=-1).any()
 
 
-def test_what_stands_at_padding_changes_nothing() -> None:
+def test_padding_is_never_looked_at() -> None:
     model = build()
-    is_pad = SOURCE == PAD
     memory = model.encode(SOURCE)
-    states = model.decode(TARGET, memory, is_pad)
-    changed = memory.masked_fill(is_pad[..., None], 1e3)
-    assert torch.equal(model.decode(TARGET, changed, is_pad), states)
     with torch.no_grad():
         model.embedding.weight[PAD] += 1
-    close(model.encode(SOURCE)[~is_pad], memory[~is_pad])
+    assert torch.equal(model.encode(SOURCE), memory)
+    assert not memory[SOURCE == PAD].any()
 
 
-def test_a_source_without_any_token_gives_no_nan() -> None:
-    model = build()
-    source = torch.cat((SOURCE, torch.zeros_like(SOURCE[:1])))
-    states = model(source, TARGET[[0, 1, 2, 0]])
-    assert states.isfinite().all()
-    close(states[:3], model(SOURCE, TARGET))
-
-
-@choices
-def test_decoding_one_token_at_a_time_equals_decoding_at_once(
-    attention: AttentionKind, positions: PositionKind, norm: NormPlace
-) -> None:
-    """With two beams, through exchanges of beams and departures of sentences."""
-    model, beams = build(attention=attention, positions=positions, norm=norm), 2
-    source = SOURCE
-    cache = model.start_cache(model.encode(source), source == PAD, 8, beams)
-    found_RT = torch.empty(len(source) * beams, 0, dtype=torch.long)
-    for t in range(8):
-        token_R = torch.randint(4, VOCAB, (len(found_RT),)) if t else torch.full((6,), BOS)
-        assert cache.length == t
-        state_RD = model.step(token_R, cache)
-        found_RT = torch.cat((found_RT, token_R[:, None]), dim=1)
-        each = source.repeat_interleave(beams, dim=0)
-        close(state_RD, model(each, found_RT)[:, -1].detach())
-        if t in (2, 3, 6):
-            rows = torch.tensor([1, 0, 2, 2, 5, 5])[: len(found_RT)]
-            cache.reorder(rows)
-            found_RT = found_RT[rows]
-        if t == 4:
-            stay = torch.tensor([0, 2])
-            cache.keep(stay)
-            source = source[stay]
-            found_RT = found_RT.view(3, beams, -1)[stay].flatten(0, 1)
-
-
-def test_the_last_sentence_may_leave() -> None:
-    model = build()
-    cache = model.start_cache(model.encode(SOURCE), SOURCE == PAD, 3, 2)
-    model.step(torch.full((6,), BOS), cache)
-    cache.keep(torch.empty(0, dtype=torch.long))
-    assert cache.length == 1
+def test_a_sentence_without_a_token_is_a_mistake() -> None:
+    with pytest.raises(AssertionError, match="end mark"):
+        build().encode(torch.cat((SOURCE, torch.zeros_like(SOURCE[:1]))))
 
 
 @choices
@@ -200,10 +167,8 @@ def test_gradients_reach_every_parameter(
     attention: AttentionKind, positions: PositionKind, norm: NormPlace
 ) -> None:
     model = build(attention=attention, positions=positions, norm=norm).train()
-    states = model(SOURCE, TARGET)
-    torch.nn.functional.cross_entropy(
-        model.project(states)[TARGET != PAD], torch.arange(9)
-    ).backward()
+    states_ND = model(from_rectangle(SOURCE, PAD), from_rectangle(TARGET, PAD))
+    torch.nn.functional.cross_entropy(model.project(states_ND), torch.arange(9)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -211,16 +176,16 @@ def test_gradients_reach_every_parameter(
 
 def test_without_dropout_training_is_evaluation() -> None:
     model = build()
-    states = model(SOURCE, TARGET)
-    assert torch.equal(model.train()(SOURCE, TARGET), states)
+    states = decode(model, SOURCE, TARGET)
+    assert torch.equal(decode(model.train(), SOURCE, TARGET), states)
 
 
 @pytest.mark.parametrize("rate", ["dropout", "attention_dropout", "relu_dropout"])
 def test_each_dropout_is_random_in_training_alone(rate: str) -> None:
     model = build(**{rate: 0.5})
-    assert torch.equal(model(SOURCE, TARGET), build()(SOURCE, TARGET))
+    assert torch.equal(decode(model, SOURCE, TARGET), decode(build(), SOURCE, TARGET))
     model.train()
-    assert not torch.equal(model(SOURCE, TARGET), model(SOURCE, TARGET))
+    assert not torch.equal(decode(model, SOURCE, TARGET), decode(model, SOURCE, TARGET))
 
 
 def test_dropout_takes_the_sums_of_embeddings_and_positions() -> None:
@@ -245,4 +210,4 @@ def test_embeddings_start_at_variance_one_after_their_scale() -> None:
 def test_a_state_dict_goes_into_another_model() -> None:
     first, second = build(), Transformer(CFG, VOCAB, PAD).eval()
     second.load_state_dict(first.state_dict())
-    assert torch.equal(first(SOURCE, TARGET), second(SOURCE, TARGET))
+    assert torch.equal(decode(first, SOURCE, TARGET), decode(second, SOURCE, TARGET))

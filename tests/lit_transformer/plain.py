@@ -1,0 +1,109 @@
+"""The model and its loss once more, as plainly as the paper writes them: one sentence at a time,
+one head at a time, whole logits; from the same parameters. Slow, and only for comparison."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lit_transformer.config import ModelConfig
+from lit_transformer.model.positions import sinusoids
+from lit_transformer.model.transformer import Transformer
+
+# T queries, S keys, D d_model
+
+
+class Plain:
+    """Reads the parameters of `model` by name; dropout does not exist here."""
+
+    def __init__(self, model: Transformer, cfg: ModelConfig) -> None:
+        self.parameters, self.cfg = dict(model.named_parameters()), cfg
+
+    def loss(self, source: list[int], target: list[int], wanted: list[int], eps: float) -> Tensor:
+        """Summed over the tokens of one pair."""
+        logits = self.states(source, target) @ self.parameters["embedding.weight"].T
+        return functional.cross_entropy(
+            logits, torch.tensor(wanted), label_smoothing=eps, reduction="sum"
+        )
+
+    def states(self, source: list[int], target: list[int]) -> Tensor:
+        everything = torch.ones(len(target), len(source), dtype=torch.bool)
+        earlier = torch.ones(len(target), len(target), dtype=torch.bool).tril()
+        memory = self.embed(source, "source_positions")
+        for i in range(self.cfg.layers):
+            name = f"encoder.{i}"
+            x = memory
+            memory = self.around(
+                x, f"{name}.residuals.0", lambda x, n=name: self.own(x, n, everything[:1])
+            )
+            memory = self.around(memory, f"{name}.residuals.1", self.feed_forward(name))
+        memory = self.last_norm(memory, "encoder_norm")
+        x = self.embed(target, "target_positions")
+        for i in range(self.cfg.layers):
+            name = f"decoder.{i}"
+            x = self.around(x, f"{name}.residuals.0", lambda x, n=name: self.own(x, n, earlier))
+            x = self.around(
+                x, f"{name}.residuals.1", lambda x, n=name: self.cross(x, memory, n, everything)
+            )
+            x = self.around(x, f"{name}.residuals.2", self.feed_forward(name))
+        return self.last_norm(x, "decoder_norm")
+
+    def embed(self, ids: list[int], positions: str) -> Tensor:
+        if self.cfg.positions == "learned":
+            table = self.parameters[f"{positions}.table_TD"]
+        else:
+            table = sinusoids(len(ids), self.cfg.d_model)
+        embedded = self.parameters["embedding.weight"][torch.tensor(ids)]
+        return embedded * self.cfg.d_model**0.5 + table[: len(ids)]
+
+    def around(self, x: Tensor, name: str, sublayer) -> Tensor:
+        if self.cfg.norm == "post":
+            return self.norm(x + sublayer(x), f"{name}.norm")
+        return x + sublayer(self.norm(x, f"{name}.norm"))
+
+    def norm(self, x: Tensor, name: str) -> Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        scaled = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+        return scaled * self.parameters[f"{name}.weight"] + self.parameters[f"{name}.bias"]
+
+    def last_norm(self, x: Tensor, name: str) -> Tensor:
+        return x if self.cfg.norm == "post" else self.norm(x, name)
+
+    def feed_forward(self, name: str):
+        w1, b1, w2, b2 = (
+            self.parameters[f"{name}.feed_forward.{part}"]
+            for part in ("inner.weight", "inner.bias", "outer.weight", "outer.bias")
+        )
+        return lambda x: (x @ w1.T + b1).clamp(min=0) @ w2.T + b2
+
+    def own(self, x: Tensor, name: str, may_look: Tensor) -> Tensor:
+        name = f"{name}.self_attention"
+        joint = self.parameters[f"{name}.queries_keys_values.weight"]
+        keys, values = self.cfg.heads * self.cfg.key_width, self.cfg.heads * self.cfg.value_width
+        w_q, w_k, w_v = torch.split(joint, [keys, keys, values])
+        return self.heads(x @ w_q.T, x @ w_k.T, x @ w_v.T, f"{name}.attention", may_look)
+
+    def cross(self, x: Tensor, memory: Tensor, name: str, may_look: Tensor) -> Tensor:
+        name = f"{name}.cross_attention"
+        keys, values = self.cfg.heads * self.cfg.key_width, self.cfg.heads * self.cfg.value_width
+        w_k, w_v = torch.split(self.parameters[f"{name}.keys_values.weight"], [keys, values])
+        q = x @ self.parameters[f"{name}.queries.weight"].T
+        return self.heads(q, memory @ w_k.T, memory @ w_v.T, f"{name}.attention", may_look)
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor, name: str, may_look: Tensor) -> Tensor:
+        found = []
+        for h in range(self.cfg.heads):
+            q_h, k_h = (x[:, h * self.cfg.key_width : (h + 1) * self.cfg.key_width] for x in (q, k))
+            v_h = v[:, h * self.cfg.value_width : (h + 1) * self.cfg.value_width]
+            scores = self.compare(q_h, k_h, name, h).masked_fill(~may_look, -torch.inf)
+            found.append(scores.softmax(dim=-1) @ v_h)
+        return torch.cat(found, dim=-1) @ self.parameters[f"{name}.output.weight"].T
+
+    def compare(self, q: Tensor, k: Tensor, name: str, head: int) -> Tensor:
+        match self.cfg.attention:
+            case "scaled":
+                return q @ k.T / self.cfg.key_width**0.5
+            case "unscaled":
+                return q @ k.T
+            case "additive":
+                v = self.parameters[f"{name}.additive_HK"][head]
+                return torch.tanh(q[:, None] + k[None]) @ v
