@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -115,13 +116,27 @@ def read(identity: Identity, directory: Path) -> Trial | None:
         identity,
         record,
         state,
-        load(record.config) if record.config.exists() else None,
+        _config(record.config),
         record.read_json("trial.json") or {},
         starts[-1] if starts else {},
         float(lines[0]["time"]),
         ended,
         result,
     )
+
+
+def _config(path: Path) -> RunConfig | None:
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return _config_of_state(path, about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _config_of_state(path: Path, _size: int, _modified_ns: int, _inode: int) -> RunConfig:
+    # The mirror looks every few seconds; reading YAML was most of what it took from the trials.
+    return load(path)
 
 
 def parameters(config: RunConfig | None) -> dict[str, str]:

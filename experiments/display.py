@@ -118,7 +118,7 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=2, transient=True)
+        self._live = Live(console=console, refresh_per_second=1, transient=True)
         self._began_s = time.monotonic()
         self._said_s = self._began_s
 

@@ -17,7 +17,7 @@ from lit_transformer.record import Record
 
 _log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = 5.0
 LONGEST_PAUSE_S = 60.0
 LAST_LOOK_S = 30.0
 """How long leaving a `with Mirror` block waits for what is still to be sent."""

@@ -12,13 +12,15 @@ from lit_transformer import config_io
 from lit_transformer.config import DataConfig
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora, translation, vocab
+from lit_transformer.data.cache import hashed_anew
 from lit_transformer.model import cost
 from lit_transformer.record import Record, State
 
 NOMINAL_LENGTH = 28.0
 """Tokens of a mean sentence, for counting operations before the corpus is tokenized (WMT14's)."""
 
-POLL_S = 0.5
+POLL_S = 1.0
+"""Longest pause between two looks at the display; a trial that ends is noticed at once."""
 
 
 class Runner(Protocol):
@@ -131,7 +133,15 @@ def check(trials: Sequence[Trial]) -> None:
 
 
 def prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> None:
-    """Fetch, train vocabularies and tokenize, once for each corpus that the trials need."""
+    """Fetch, train vocabularies and tokenize, once for each corpus that the trials need.
+
+    What is there already is hashed here, once, so that the trials need not.
+    """
+    with hashed_anew():
+        _prepare(trials, root, say)
+
+
+def _prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> None:
     for data in _data(trials):
         say(f"preparing {data.corpus} {data.source_language}-{data.target_language}")
         corpus = corpora.prepare(data, root.cache)

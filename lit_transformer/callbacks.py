@@ -160,7 +160,7 @@ class Journal(pl.Callback):
                 self.data, translate(module, self.data, "valid", 1, sentences, None)
             )
             references = self.data.corpus.parts["valid"].targets()[: len(found)]
-            values["valid.curve_bleu"] = scoring.score(found, references).bleu
+            values["valid.curve_bleu"] = scoring.bleu(found, references)
         self.curves.add(step, values)
         module.train()
 

@@ -6,13 +6,12 @@ checksum lies in a `.sha256` file; loading never unpickles code.
 """
 
 import hashlib
-import io
 import logging
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from lit_transformer.record import write_bytes
+from lit_transformer.record import replacing, write_bytes
 
 KEPT = 2
 """Checkpoints to resume from that are kept: the newest, and one to fall back on."""
@@ -32,11 +31,35 @@ def step_file(folder: Path, step: int, suffix: str) -> Path:
     return folder / f"step-{step:09d}{suffix}"
 
 
-def write_checked(path: Path, content: bytes) -> None:
-    """Write `content` and its checksum. The checksum comes first, so no file is without one."""
-    checksum = hashlib.sha256(content).hexdigest()
-    write_bytes(path.with_name(path.name + ".sha256"), f"{checksum}  {path.name}\n".encode())
-    write_bytes(path, content)
+@final
+class HashedFile:
+    """What `torch.save` writes to: a file, and the checksum of all that went into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._sha256 = file, hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self._sha256.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def checksum(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def write_checked(path: Path, write: Callable[[HashedFile], object]) -> None:
+    """A file with its checksum. The checksum takes its place first, so no file is without one.
+
+    `write` hands the content on piece by piece, so that it is never in memory a second time.
+    """
+    with replacing(path) as file:
+        hashed = HashedFile(file)
+        write(hashed)
+        line = f"{hashed.checksum}  {path.name}\n"
+        write_bytes(path.with_name(path.name + ".sha256"), line.encode())
 
 
 def is_whole(path: Path) -> bool:
@@ -77,9 +100,7 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        stream = io.BytesIO()
-        torch.save(checkpoint, stream)
-        write_checked(Path(path), stream.getvalue())
+        write_checked(Path(path), lambda file: torch.save(checkpoint, file))  # type: ignore[arg-type]
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -98,7 +119,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    write_checked(path, save({name: value.contiguous() for name, value in tensors.items()}))
+    content = save({name: value.contiguous() for name, value in tensors.items()})
+    write_checked(path, lambda file: file.write(content))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

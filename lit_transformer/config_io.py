@@ -7,8 +7,9 @@ that every error can say where the value was written, which rule it breaks and w
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from types import UnionType
@@ -24,6 +25,9 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from lit_transformer.config import NUMERICS, RunConfig
 
 Scalar = str | int | float | bool | None
+SEED = "train.seed"
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+"""Writes what a digest is the hash of."""
 
 
 class ConfigError(ValueError):
@@ -113,7 +117,7 @@ def parse_set(text: str) -> tuple[str, Given]:
 
 def build(given: Mapping[str, Given]) -> RunConfig:
     """The defaults with `given` over them. ConfigError names origin, key, rule and remedy."""
-    known = {key.name for key in keys()}
+    known = _names(RunConfig)
     leaves: dict[str, Given] = {}
     for name, entry in given.items():
         leaves.update(_spread(name, entry, known))
@@ -200,8 +204,14 @@ def digest(config: RunConfig, checksums: Mapping[str, str]) -> str:
     A hash of the keys that differ from the defaults (a new knob leaves old digests alone), the
     corpus's checksums and NUMERICS. Keys that are not identity stay out.
     """
-    defaults = flatten(RunConfig())
-    outside = {key.name for key in keys() if not key.identity}
+    return seed_digests(config, checksums, [config.train.seed])[0]
+
+
+def seed_digests(
+    config: RunConfig, checksums: Mapping[str, str], seeds: Sequence[int]
+) -> list[str]:
+    """The digests of one configuration with each of these seeds in place of its own."""
+    defaults, outside = _defaults(RunConfig), _outside(RunConfig)
     if checksums and config.data.files is not None:
         outside |= {n for n in flatten(config) if n.startswith("data.files.")}  # contents count
     changed = {
@@ -209,17 +219,43 @@ def digest(config: RunConfig, checksums: Mapping[str, str]) -> str:
         for name, value in flatten(config).items()
         if name not in outside and value != defaults.get(name)
     }
-    content = {"numerics": NUMERICS, "config": changed, "checksums": dict(checksums)}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    found = []
+    for seed in seeds:
+        changed.pop(SEED, None)
+        if seed != defaults[SEED]:
+            changed[SEED] = seed
+        content = {"numerics": NUMERICS, "config": changed, "checksums": dict(checksums)}
+        found.append(hashlib.sha256(CANONICAL.encode(content).encode()).hexdigest()[:16])
+    return found
 
 
 def keys() -> list[Key]:
     """Every dotted key of the schema, in its order."""
-    return list(_keys(RunConfig, "", True))
+    return list(_schema(RunConfig))
 
 
-def nearest(name: str, known: Iterator[str] | set[str] | list[str]) -> str:
+@cache
+def _schema(config: type[RunConfig]) -> tuple[Key, ...]:
+    return tuple(_keys(config, "", True))
+
+
+@cache
+def _names(config: type[RunConfig]) -> frozenset[str]:
+    return frozenset(key.name for key in _schema(config))
+
+
+@cache
+def _defaults(config: type[RunConfig]) -> Mapping[str, Scalar]:
+    return flatten(config())
+
+
+@cache
+def _outside(config: type[RunConfig]) -> frozenset[str]:
+    """Keys that are not identity."""
+    return frozenset(key.name for key in _schema(config) if not key.identity)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
     """`; did you mean ...?` for the closest known name, or nothing."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
@@ -228,7 +264,7 @@ def nearest(name: str, known: Iterator[str] | set[str] | list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _unknown(name: str, known: set[str]) -> str:
+def _unknown(name: str, known: Collection[str]) -> str:
     if inside := sorted(key for key in known if key.startswith(f"{name}.")):
         return f"{name} is a group of keys; give the keys in it, such as {inside[0]}"
     return f"unknown key {name}{nearest(name, known)}"
@@ -292,7 +328,7 @@ def _range(field: FieldInfo) -> str:
     )
 
 
-def _spread(name: str, entry: Given, known: set[str]) -> dict[str, Given]:
+def _spread(name: str, entry: Given, known: Collection[str]) -> dict[str, Given]:
     """A group given as a mapping becomes its dotted leaves; one given as null is absent."""
     if entry.value is None and any(key.startswith(f"{name}.") for key in known):
         return {}

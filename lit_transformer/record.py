@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, BinaryIO, Literal, NamedTuple, final
 
 Kind = Literal[
     "waiting",
@@ -40,11 +40,18 @@ class State(NamedTuple):
 
 def write_bytes(path: Path, content: bytes) -> None:
     """The whole file or none of it, on disk when this returns."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to. It takes its place, flushed to disk, when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -53,6 +53,13 @@ def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
     return Scores(**values, signatures=signatures)
 
 
+def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """The BLEU of `score` alone, which takes a tenth of its time."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    return float(BLEU().corpus_score(hypotheses, [references]).score)
+
+
 _CURVES = (
     Metric("train.loss", "nats/token", False, "label-smoothed loss on training targets"),
     Metric("train.perplexity", "", False, "perplexity per word-piece on training targets"),

@@ -162,16 +162,27 @@ def find_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [gpu.strip() for gpu in visible.split(",") if gpu.strip()]
+    return [index for (index,) in _ask_nvidia_smi("index")]
+
+
+def free_memory(gpus: Sequence[str]) -> dict[str, int]:
+    """Bytes of each GPU that nobody has taken; GPUs that nvidia-smi does not know are left out."""
+    free: dict[str, int] = {}
+    for index, uuid, mebibytes in _ask_nvidia_smi("index,uuid,memory.free"):
+        if mebibytes.isdecimal():  # some devices have no figure of their own
+            free |= dict.fromkeys((index, uuid), int(mebibytes) * 2**20)
+    return {gpu: free[gpu] for gpu in gpus if gpu in free}
+
+
+def _ask_nvidia_smi(fields: str) -> list[list[str]]:
+    """A list of values for each GPU of this host; none where the tool is missing or fails."""
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        listed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return listed.stdout.split() if listed.returncode == 0 else []
+    rows = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return [[value.strip() for value in row.split(",")] for row in rows if row.strip()]
 
 
 def plan_slots(

@@ -3,6 +3,12 @@
 A folder is built beside its place under a file lock, described by a manifest that is written last
 (size and sha256 of every file, and the builder's facts), flushed to disk and renamed. A folder
 whose files differ from its manifest is built again.
+
+To hash a large corpus takes seconds, and every trial opens it. So a folder that was found whole is
+noted beside it, with the state of each file: size, inode, and the times of the last change of its
+content and of anything about it. While these are the same nobody has written to the file since,
+and the note is believed. What the file system would not tell, a bit that rots on the disk, is
+looked for where a sweep prepares its corpora: it hashes whatever the notes say (`hashed_anew`).
 """
 
 import hashlib
@@ -11,19 +17,26 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lit_transformer.record import exclusive, sync_folder, write_bytes
 
 MANIFEST = "manifest.json"
+SETTLED_NS = 2 * 10**9
+"""A file that changed so shortly before a note may have changed after it at the same time of the
+file system's clock, which ticks seldom; it is hashed once more."""
 
 Facts = Mapping[str, int]
 Builder = Callable[[Path], Facts]
 
 logger = logging.getLogger(__name__)
+
+_hashed: ContextVar[set[Path] | None] = ContextVar("_hashed", default=None)
+"""Folders hashed in the `hashed_anew` block that this is in; None outside of one."""
 
 
 class CorpusError(ValueError):
@@ -72,6 +85,16 @@ def build_once(folder: Path, build: Builder) -> Built:
         return Built(folder, facts)
     except OSError as error:
         raise unwritable(folder.parent, error) from None
+
+
+@contextmanager
+def hashed_anew() -> Iterator[None]:
+    """Within the block each folder is hashed once, whatever was noted of it."""
+    token = _hashed.set(set())
+    try:
+        yield
+    finally:
+        _hashed.reset(token)
 
 
 @contextmanager
@@ -127,11 +150,51 @@ def _read_whole(folder: Path) -> Facts | None:
     """The builder's facts, or None where the folder is absent, torn or altered."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        for name, described in manifest["files"].items():
-            path = folder / name
-            if path.stat().st_size != described["size"] or sha256(path) != described["sha256"]:
-                return None
         facts: dict[str, int] = manifest["facts"]
+        found = _found(folder, manifest)
+        if not _is_noted(folder, found):
+            for name, described in manifest["files"].items():
+                path = folder / name
+                if path.stat().st_size != described["size"] or sha256(path) != described["sha256"]:
+                    return None
+            _note(folder, found)
         return facts
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _found(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest, and the state of each file that it names."""
+    states = {}
+    for name in manifest["files"]:
+        about = (folder / name).stat()
+        states[name] = [about.st_size, about.st_ino, about.st_mtime_ns, about.st_ctime_ns]
+    return {"manifest": manifest, "states": states}
+
+
+def _is_noted(folder: Path, found: Mapping[str, Any]) -> bool:
+    """Whether the folder was found whole in this state before, and that may be believed."""
+    anew = _hashed.get()
+    if anew is not None and folder not in anew:
+        return False
+    note = _note_of(folder)
+    try:
+        settled_ns = note.stat().st_mtime_ns - SETTLED_NS  # by the same clock as the files' times
+        return json.loads(note.read_bytes()) == found and all(
+            max(times) < settled_ns for _, _, *times in found["states"].values()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _note(folder: Path, found: Mapping[str, Any]) -> None:
+    """`found` was read before the files were hashed: what has changed since is hashed again."""
+    anew = _hashed.get()
+    if anew is not None:
+        anew.add(folder)
+    with suppress(OSError):  # a cache that cannot be written is hashed every time
+        write_bytes(_note_of(folder), json.dumps(found).encode())
+
+
+def _note_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.whole")

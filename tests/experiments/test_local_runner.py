@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from experiments.runners import local
-from experiments.runners.local import Ended, LocalRunner, Slot, find_gpus, plan_slots
+from experiments.runners.local import (
+    Ended,
+    LocalRunner,
+    Slot,
+    find_gpus,
+    free_memory,
+    plan_slots,
+)
 from experiments.worker import CLAIMED_ELSEWHERE
 from lit_transformer.record import Record, read_lines
 from tests.contracts import RunnerContract, finish, wait_for
-from tests.toy import Toy, write_toy
+from tests.toy import Toy, write_nvidia_smi, write_toy
 
 CPU = Slot(None, 1)
 
@@ -131,6 +138,19 @@ def test_the_server_holds_back_what_stops_a_sweep() -> None:
     assert held == {signal.SIGINT, signal.SIGTERM}
 
 
+def test_what_trials_are_forked_from_has_one_thread_and_nothing_to_collect() -> None:
+    """A thread pool would not survive the fork; a collection would copy the shared memory."""
+    script = (
+        "import gc, os, sys, experiments.preload;"
+        "print(len(os.listdir('/proc/self/task')), gc.get_freeze_count() > len(gc.get_objects()),"
+        "'sacrebleu.metrics.ter' in sys.modules)"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as ablate sets it
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["1", "True", "True"]
+
+
 @pytest.mark.parametrize(
     ("trials", "gpus", "per_gpu", "at_once", "expected"),
     [
@@ -174,3 +194,14 @@ def test_a_host_without_nvidia_s_tool_has_no_gpus(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", "")
     assert find_gpus() == []
+    assert free_memory(["0"]) == {}
+
+
+def test_nvidia_s_tool_tells_the_gpus_and_their_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nvidia_smi(tmp_path, {"0": 24_000, "1": 100, "2": None})
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_gpus() == ["0", "1", "2"]
+    assert free_memory(["1", "GPU-0", "2", "9"]) == {"1": 100 * 2**20, "GPU-0": 24_000 * 2**20}

@@ -1,5 +1,6 @@
 """The loop, with a runner that trains nothing: what is started, told, skipped and stopped."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from experiments.sweep import Planned, Root
 from experiments.worker import CLAIMED_ELSEWHERE, Job
 from lit_transformer import config_io
 from lit_transformer.config_io import ConfigError
-from lit_transformer.data import corpora
+from lit_transformer.data import cache, corpora
+from lit_transformer.data.cache import sha256
+from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.record import Kind, Record
 from tests.toy import Toy, write_toy
 
@@ -137,6 +140,32 @@ def test_each_corpus_is_prepared_once(toy: Toy, tmp_path: Path) -> None:
     assert said == ["preparing files en-de", *sizes]
     made = sorted(path.name.rpartition("-")[0] for path in Root(tmp_path).cache.glob("files*"))
     assert made == ["files-bpe-60", "files-test", "files-train", "files-valid"]
+
+
+def test_a_sweep_hashes_its_corpora_once_and_its_trials_do_not(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials, place = (
+        toy.trials([1, 2]) + toy.trials([1], sets=["data.max_tokens=30"]),
+        Root(tmp_path),
+    )
+    monkeypatch.setattr(cache, "SETTLED_NS", 0)
+    sweep.prepare(trials, place, lambda text: None)
+    time.sleep(0.05)
+    hashed: list[str] = []
+
+    def noted(path: Path) -> str:
+        hashed.append(path.parent.name + path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(cache, "sha256", noted)
+    sweep.prepare(trials, place, lambda text: None)
+    assert len(hashed) == len(set(hashed)) == 1 + 2 * 3 * 4  # a vocabulary, four files a part
+    hashed.clear()
+    data = TranslationData(trials[0].config, place.cache)
+    data.prepare_data()
+    data.setup("fit")
+    assert hashed == []
 
 
 def test_what_is_left_out_of_a_corpus_is_told(toy: Toy, tmp_path: Path) -> None:

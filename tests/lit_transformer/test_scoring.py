@@ -9,7 +9,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from lit_transformer.scoring import METRICS, score
+from lit_transformer.scoring import METRICS, bleu, score
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
 REFERENCES = ["the cat sat on a mat", "he reads the book today"]
@@ -111,3 +111,8 @@ def test_the_names_cost_no_heavy_import():
     code = "import sys, lit_transformer.scoring; print({'torch', 'sacrebleu'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_bleu_alone_is_the_same_bleu():
+    hypotheses, references = ["a b c d e", "", "x y"], ["a b c d f", "g", "x y z"]
+    assert bleu(hypotheses, references) == score(hypotheses, references).bleu

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from lit_transformer.data.cache import MANIFEST, CorpusError, build_once, key_of, sha256_once
+from lit_transformer.data import cache
+from lit_transformer.data.cache import (
+    MANIFEST,
+    SETTLED_NS,
+    CorpusError,
+    build_once,
+    hashed_anew,
+    key_of,
+    sha256,
+    sha256_once,
+)
 
 
 def build(log: Path, folder: Path) -> dict[str, int]:
@@ -78,6 +88,93 @@ def test_a_damaged_folder_is_built_again(tmp_path, damage, caplog):
             (folder / MANIFEST).write_text("{")
     assert (build_once(folder, make).path / "a").read_text() == "content"
     assert "damaged" in caplog.text
+
+
+@pytest.fixture
+def settled(tmp_path, monkeypatch):
+    """A folder that was built some seconds ago, and a list of the files that are hashed."""
+    folder = build_once(tmp_path / "x", partial(build, tmp_path / "log")).path
+    hashed = []
+    monkeypatch.setattr(cache, "SETTLED_NS", 0)
+    monkeypatch.setattr(cache, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    time.sleep(0.05)  # longer than the file system's clock stands still
+    return folder, hashed
+
+
+def test_a_folder_found_whole_is_hashed_once_by_all_that_open_it(settled, tmp_path):
+    folder, hashed = settled
+    for _ in range(3):
+        assert build_once(folder, partial(build, tmp_path / "log")).facts == {"lines": 1}
+    assert hashed == ["a"]
+
+
+def test_a_folder_that_has_just_changed_is_hashed_again(settled, tmp_path, monkeypatch):
+    folder, hashed = settled
+    monkeypatch.setattr(cache, "SETTLED_NS", SETTLED_NS)
+    for _ in range(3):
+        build_once(folder, partial(build, tmp_path / "log"))
+    assert hashed == ["a"] * 3
+
+
+def alter_in_secret(folder):
+    """Other content of the same length, with the old times of change."""
+    about = (folder / "a").stat()
+    (folder / "a").write_text("CONTENT")
+    os.utime(folder / "a", ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def replace(folder):
+    about = (folder / "a").stat()
+    (folder / "b").write_text("CONTENT")
+    os.utime(folder / "b", ns=(about.st_atime_ns, about.st_mtime_ns))
+    (folder / "b").replace(folder / "a")
+
+
+def another_manifest(folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"]["a"]["sha256"] = "0" * 64
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("damage", [alter_in_secret, replace, another_manifest])
+def test_a_note_never_hides_a_change(settled, tmp_path, damage, caplog):
+    folder, _ = settled
+    make = partial(build, tmp_path / "log")
+    build_once(folder, make)
+    damage(folder)
+    assert (build_once(folder, make).path / "a").read_text() == "content"
+    assert "damaged" in caplog.text
+
+
+def test_a_sweep_finds_what_the_file_system_does_not_tell(settled, tmp_path, monkeypatch, caplog):
+    folder, hashed = settled
+    make = partial(build, tmp_path / "log")
+    build_once(folder, make)
+    with hashed_anew():
+        build_once(folder, make)
+        build_once(folder, make)
+    assert hashed == ["a"] * 2
+    (folder / "a").write_text("CONTENT")
+    found = cache._found(folder, json.loads((folder / MANIFEST).read_text()))
+    cache._note(folder, found)  # as if the bytes had rotten on the disk
+    time.sleep(0.05)
+    cache._note(folder, found)
+    build_once(folder, make)
+    assert (folder / "a").read_text() == "CONTENT"
+    with hashed_anew():
+        build_once(folder, make)
+    assert (folder / "a").read_text() == "content"
+    assert "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("note", ["", "{", "[1]"])
+def test_a_note_that_cannot_be_read_is_none(settled, tmp_path, note):
+    folder, hashed = settled
+    make = partial(build, tmp_path / "log")
+    build_once(folder, make)
+    cache._note_of(folder).write_text(note)
+    build_once(folder, make)
+    assert hashed == ["a"] * 2
 
 
 def test_a_failing_builder_leaves_no_folder(tmp_path):
