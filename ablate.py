@@ -44,7 +44,9 @@ Sets = Annotated[
 RootFolder = Annotated[Path, typer.Option("--root", help="Folder that holds mlruns/.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Gpus = Annotated[str | None, typer.Option(help="GPUs to use, as 0,1,3; empty: the CPU.")]
-PerGpu = Annotated[int, typer.Option(min=1, help="Trials that share a GPU.")]
+PerGpu = Annotated[
+    str, typer.Option(metavar="COUNT", help="Trials that share a GPU; auto: as its memory allows.")
+]
 AtOnce = Annotated[int | None, typer.Option(min=1, help="Most trials at once.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="An MLflow run's id, or a digest.")]
 
@@ -88,7 +90,7 @@ def sweep(
     sets: Sets = None,
     root: RootFolder = HERE,
     gpus: Gpus = None,
-    trials_per_gpu: PerGpu = 1,
+    trials_per_gpu: PerGpu = "1",
     at_once: AtOnce = None,
     dry_run: Annotated[bool, typer.Option(help="Check everything and print the plan.")] = False,
     as_json: Json = False,
@@ -123,7 +125,7 @@ def run(
 ) -> None:
     """Train one configuration: an arm of a study, or a configuration file."""
     trial = _one_trial(what, setting, seed, sets)
-    done = _sweep([trial], root, gpus, 1, 1, dry_run=False, as_json=False)
+    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
     _print_scores(root, trial.digest)
     raise typer.Exit(0 if done else 1)
 
@@ -137,7 +139,7 @@ def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
     directory = _directory(run_id, root)
     item = sweep.plan_again(directory, run_id)
     old = Record(directory).result()
-    slots = _slots(1, gpus, 1, 1)
+    slots, _ = _slots([item], gpus, "1", 1)
     if old is not None and slots[0].gpu is None:  # as many threads, for the same bits
         slots = [slots[0]._replace(threads=old["threads"])]
     done = _carry_out([item], root, slots)
@@ -352,19 +354,42 @@ def _one_trial(
 
 
 def _slots(
-    trials: int, gpus: str | None, trials_per_gpu: int, at_once: int | None
-) -> Sequence[Slot]:
+    planned: Sequence[Planned], gpus: str | None, trials_per_gpu: str, at_once: int | None
+) -> tuple[Sequence[Slot], list[str]]:
+    """Where trials run, and what to tell of it."""
     from experiments.runners import local
 
     named = local.find_gpus() if gpus is None else [g.strip() for g in gpus.split(",") if g.strip()]
-    return local.plan_slots(trials, named, trials_per_gpu, at_once)
+    count, told = _trials_per_gpu(planned, named, trials_per_gpu)
+    return local.plan_slots(len(planned), named, count, at_once), told
+
+
+def _trials_per_gpu(
+    planned: Sequence[Planned], gpus: Sequence[str], text: str
+) -> tuple[int, list[str]]:
+    if text.isdecimal() and int(text) > 0:
+        return int(text), []
+    if text != "auto":
+        raise _usage(f"--trials-per-gpu {text}: a number from 1, or auto")
+    if not gpus:
+        return 1, []
+    from experiments import sharing
+    from experiments.runners import local
+
+    free = local.free_memory(gpus)
+    if missing := [gpu for gpu in gpus if gpu not in free]:
+        raise _usage(
+            f"--trials-per-gpu auto: nvidia-smi tells no memory of GPU {', '.join(missing)}; "
+            "give a number"
+        )
+    return sharing.share(planned, free, max(1, local.cores() // len(gpus)))
 
 
 def _sweep(
     trials: Sequence[Trial],
     root: Path,
     gpus: str | None,
-    trials_per_gpu: int,
+    trials_per_gpu: str,
     at_once: int | None,
     dry_run: bool,
     as_json: bool,
@@ -378,13 +403,13 @@ def _sweep(
     if as_json:
         print(json.dumps(display.plan_json(planned), indent=1))
         return True
+    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
+    slots, told = _slots(planned, gpus, trials_per_gpu, at_once)
     console = _console()
     console.print(display.plan_table(planned))
-    console.print(display.plan_summary(planned), highlight=False)
-    if dry_run:
-        return True
-    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
-    return _carry_out(planned, root, _slots(len(planned), gpus, trials_per_gpu, at_once))
+    for line in (display.plan_summary(planned), *told):
+        console.print(line, highlight=False, soft_wrap=True)
+    return dry_run or _carry_out(planned, root, slots)
 
 
 def _carry_out(planned: Sequence[Planned], root: Path, slots: Sequence[Slot]) -> bool:

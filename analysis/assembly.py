@@ -29,7 +29,7 @@ def table(
     study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
 ) -> Table:
     """The study's table as far as it has been run; `command` is what completes it."""
-    found = runs.read(store.uri(root), study.name, setting.name)
+    found = runs.rows(store.uri(root), study.name, setting.name)
     heading = Heading(
         study=study.name,
         version=str(study.version),

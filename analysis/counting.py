@@ -8,12 +8,14 @@ is none, and the measure says why.
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from statistics import fmean, stdev
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import pandas as pd
 from scipy.special import stdtrit
 
+from analysis.runs import Found
 from lit_transformer.config import RunConfig
 
 TrialKey = tuple[str, int, str]
@@ -72,7 +74,8 @@ class Slot(NamedTuple):
         return self.state == "finished"
 
 
-class Measure(NamedTuple):
+@dataclass(frozen=True)
+class Measure:
     """One metric of one arm, over the seeds that finished."""
 
     seeds: tuple[int, ...]
@@ -80,23 +83,29 @@ class Measure(NamedTuple):
     withheld: str
     """Why there is no mean although there are values; empty: nothing is withheld."""
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         return None if self.withheld or not self.values else fmean(self.values)
 
-    @property
+    @cached_property
     def deviation(self) -> float | None:
         """Sample standard deviation (n - 1) over seeds; one seed has none."""
         return None if self.withheld or len(self.values) < 2 else stdev(self.values)
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """95 % t-interval of the mean over seeds; one seed has none."""
         mean, deviation, n = self.mean, self.deviation, len(self.values)
         if mean is None or deviation is None:
             return None
-        half = float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
+        half = _student(n - 1) * deviation / math.sqrt(n)
         return mean - half, mean + half
+
+
+@cache
+def _student(freedom: int) -> float:
+    """Student's t that 97.5 % lie below."""
+    return float(stdtrit(freedom, 0.975))
 
 
 class Unused(NamedTuple):
@@ -106,16 +115,9 @@ class Unused(NamedTuple):
     reason: str
 
 
-def read_runs(frame: pd.DataFrame) -> list[Run]:
-    """The tidy frame's rows without its reruns; scores that are not finite are left out."""
-    names = [str(name) for name in frame.columns if str(name).startswith("score.")]
-    scores = frame[names].to_numpy(dtype=float, na_value=math.nan)
-    words = frame.drop(columns=names).to_dict("records")
-    return [
-        _run({str(key): value for key, value in record.items()}, dict(zip(names, row, strict=True)))
-        for record, row in zip(words, scores.tolist(), strict=True)
-        if not _text(record, "rerun_of")
-    ]
+def read_runs(found: Iterable[Found]) -> list[Run]:
+    """The store's runs without reruns; scores that are not finite are left out."""
+    return [_run(run) for run in found if not run.row.get("rerun_of")]
 
 
 def by_trial(runs: Iterable[Run]) -> dict[TrialKey, list[Run]]:
@@ -183,33 +185,20 @@ def unused(runs: Sequence[Run], trials: Sequence[ExpectedTrial]) -> tuple[Unused
     return tuple(rest)
 
 
-def _run(record: Mapping[str, object], scores: Mapping[str, float]) -> Run:
-    signatures = {
-        key.removeprefix("signature."): _text(record, key)
-        for key in record
-        if key.startswith("signature.") and _text(record, key)
-    }
+def _run(found: Found) -> Run:
+    row = found.row
+    scores = ((name, float(value)) for name, value in sorted(row["scores"].items()))
     return Run(
-        run_id=_text(record, "run_id"),
-        experiment_id=_text(record, "experiment_id"),
-        arm=_text(record, "arm"),
-        seed=int(_text(record, "seed")),
-        digest=_text(record, "digest"),
-        kind=_text(record, "kind"),
-        commit=_text(record, "commit"),
-        dirty=_text(record, "dirty").lower() == "true",
-        device=_text(record, "device"),
-        trained_as=_text(record, "trained_as"),
-        scores={
-            name.removeprefix("score."): value
-            for name, value in scores.items()
-            if math.isfinite(value)
-        },
-        signatures=signatures,
+        run_id=found.run_id,
+        experiment_id=found.experiment_id,
+        arm=row["arm"],
+        seed=row["seed"],
+        digest=row["digest"],
+        kind=row["kind"],
+        commit=row["commit"] or "",
+        dirty=bool(row["dirty"]),
+        device=row["device"] or "",
+        trained_as=row["trained_as"] or "",
+        scores={name: value for name, value in scores if math.isfinite(value)},
+        signatures={name: text for name, text in sorted(row["signatures"].items()) if text},
     )
-
-
-def _text(record: Mapping[Any, object], key: str) -> str:
-    """A cell as text; None, NaN and an absent column are empty."""
-    value = record.get(key)
-    return "" if value is None or value != value else str(value)

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from experiments import store
@@ -29,12 +30,23 @@ LARGEST = sys.float_info.max
 VARIABLES = 500
 """Placeholders in one query; SQLite takes at least 999."""
 PAGE = 1000
+MUCH = 4
+"""Runs in the store for each that is asked for, up to which points are read along the metrics."""
 
 ACTIVE = "runs.lifecycle_stage = 'active'"
 OF_EXPERIMENT = f"""
     FROM runs JOIN experiments USING (experiment_id)
+    JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'ablate.row'
     WHERE experiments.name = ? AND experiments.workspace = 'default'
     AND experiments.lifecycle_stage = 'active' AND {ACTIVE}
+"""
+"""The runs of an experiment that are ours."""
+
+
+Point = tuple[str, str, int, float | None, int]
+"""Run, metric, step, value (None: not a number), milliseconds since 1970."""
+POINTS = """
+    SELECT run_uuid, key, step, CASE WHEN is_nan THEN NULL ELSE value END, timestamp FROM metrics
 """
 
 
@@ -44,9 +56,8 @@ class Found(NamedTuple):
     run_id: str
     experiment_id: str
     status: str
-    row: str
-    """The tag ablate.row."""
-    params: Mapping[str, str]
+    row: Mapping[str, Any]
+    """The tag ablate.row, as `description.row` made it."""
 
 
 def read(uri: str, study: str, setting: str) -> pd.DataFrame:
@@ -59,8 +70,18 @@ def read(uri: str, study: str, setting: str) -> pd.DataFrame:
     with _reading(uri):
         path = _database(uri)
         if path is None:
-            return _tidy(_search(uri, name))
-        return _tidy(_select(path, name)) if path.exists() else _tidy([])
+            return _tidy(*_search(uri, name))
+        return _tidy(_select(path, name), _params(path, name)) if path.exists() else _tidy([], {})
+
+
+def rows(uri: str, study: str, setting: str) -> list[Found]:
+    """The runs of `read` without their parameters: all that a table needs, in a tenth the time."""
+    name = f"{study}/{setting}"
+    with _reading(uri):
+        path = _database(uri)
+        if path is None:
+            return _search(uri, name)[0]
+        return _select(path, name) if path.exists() else []
 
 
 def history(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -68,13 +89,26 @@ def history(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.Data
     with _reading(uri):
         path = _database(uri)
         if path is None:
-            points = list(_points_by_client(uri, run_ids, metrics))
+            points = _points_by_client(uri, run_ids, metrics)
         else:
-            points = list(_points(path, run_ids, metrics)) if path.exists() else []
-    frame = pd.DataFrame(points, columns=["run_id", "metric", "step", "value", "time"])
-    frame = frame.astype({"run_id": str, "metric": str, "step": "int64", "value": float})
-    frame["time"] = pd.to_datetime(frame["time"].astype("int64"), unit="ms", utc=True)
-    return frame.sort_values(["run_id", "metric", "step", "time"], ignore_index=True)
+            points = _points(path, run_ids, metrics) if path.exists() else []
+    ids, names, steps, values, times = zip(*points, strict=True) if points else ((),) * 5
+    run_codes, known_runs = pd.factorize(np.array(ids, dtype=object), sort=True)
+    name_codes, known_names = pd.factorize(np.array(names, dtype=object), sort=True)
+    step, time = np.array(steps, dtype="int64"), np.array(times, dtype="int64")
+    value = np.array(values, dtype=float)
+    infinite = np.abs(value) >= LARGEST
+    value[infinite] = np.copysign(math.inf, value[infinite])
+    order = np.lexsort((value, time, step, name_codes, run_codes))
+    return pd.DataFrame(
+        {
+            "run_id": pd.Series(known_runs, dtype=str).array.take(run_codes[order]),
+            "metric": pd.Series(known_names, dtype=str).array.take(name_codes[order]),
+            "step": step[order],
+            "value": value[order],
+            "time": pd.to_datetime(time[order], unit="ms", utc=True),
+        }
+    )
 
 
 def directory(uri: str, run_id: str) -> str | None:
@@ -156,40 +190,40 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _select(path: Path, name: str) -> list[Found]:
     with closing(_open(path)) as connection:
-        connection.execute("BEGIN")  # one state of the store for all queries
-        runs = connection.execute(
-            f"SELECT run_uuid, experiment_id, status {OF_EXPERIMENT} ORDER BY start_time, run_uuid",
+        found = connection.execute(
+            "SELECT runs.run_uuid, experiment_id, status, tags.value"
+            f" {OF_EXPERIMENT} ORDER BY start_time, runs.run_uuid",
             (name,),
         ).fetchall()
-        rows = dict(
-            connection.execute(
-                "SELECT run_uuid, value FROM tags WHERE key = 'ablate.row' AND run_uuid IN"
-                f" (SELECT run_uuid {OF_EXPERIMENT})",
-                (name,),
-            )
-        )
-        params: dict[str, dict[str, str]] = {}
-        for run_id, key, value in connection.execute(
-            f"SELECT run_uuid, key, value FROM params WHERE run_uuid IN"
-            f" (SELECT run_uuid {OF_EXPERIMENT})",
-            (name,),
-        ):
-            params.setdefault(run_id, {})[key] = value
+    # One text for the parser: a call for each run takes as long again.
+    told = json.loads(f"[{','.join([row for *_, row in found])}]")
     return [
-        Found(run_id, str(experiment), status, rows[run_id], params.get(run_id, {}))
-        for run_id, experiment, status in runs
-        if run_id in rows
+        Found(run_id, str(experiment), status, row)
+        for (run_id, experiment, status, _), row in zip(found, told, strict=True)
     ]
 
 
-def _search(uri: str, name: str) -> list[Found]:
-    """`_select` for any store."""
+def _params(path: Path, name: str) -> dict[str, dict[str, str]]:
+    """The parameters of each run."""
+    params: dict[str, dict[str, str]] = {}
+    with closing(_open(path)) as connection:
+        for run_id, key, value in connection.execute(
+            "SELECT run_uuid, key, value FROM params WHERE run_uuid IN"
+            f" (SELECT runs.run_uuid {OF_EXPERIMENT})",
+            (name,),
+        ):
+            params.setdefault(run_id, {})[key] = value
+    return params
+
+
+def _search(uri: str, name: str) -> tuple[list[Found], dict[str, dict[str, str]]]:
+    """`_select` and `_params` for any store."""
     import mlflow
 
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None or experiment.lifecycle_stage != "active":
-        return []
+        return [], {}
     page = client.search_runs([experiment.experiment_id], max_results=PAGE)
     runs = list(page)
     while page.token:
@@ -197,23 +231,23 @@ def _search(uri: str, name: str) -> list[Found]:
             [experiment.experiment_id], max_results=PAGE, page_token=page.token
         )
         runs += page
+    runs = [run for run in runs if "ablate.row" in run.data.tags]
     runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
-    return [
+    found = [
         Found(
             run.info.run_id,
             run.info.experiment_id,
             run.info.status,
-            run.data.tags["ablate.row"],
-            run.data.params,
+            json.loads(run.data.tags["ablate.row"]),
         )
         for run in runs
-        if "ablate.row" in run.data.tags
     ]
+    return found, {run.info.run_id: run.data.params for run in runs}
 
 
-def _tidy(found: Iterable[Found]) -> pd.DataFrame:
+def _tidy(found: Iterable[Found], params: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """Columns in a fixed order, whatever the order of the store's rows."""
-    records = [_record(run) for run in found]
+    records = [_record(run, params.get(run.run_id, {})) for run in found]
     groups = ("score.", "signature.", "parameters.", "param.")
     named = {name for record in records for name in record}
     rest = [n for g in groups for n in sorted(named) if n.startswith(g)]
@@ -229,8 +263,8 @@ def _column(name: str, values: list[object]) -> "pd.Series[Any]":
     return column.infer_objects() if name.startswith("param") else column
 
 
-def _record(run: Found) -> dict[str, object]:
-    row = json.loads(run.row)
+def _record(run: Found, params: Mapping[str, str]) -> dict[str, object]:
+    row = run.row
     words = {name: row.get(name) for name in WORDS}
     return {
         **words,
@@ -241,7 +275,7 @@ def _record(run: Found) -> dict[str, object]:
         **{f"score.{name}": float(value) for name, value in row["scores"].items()},
         **{f"signature.{name}": value for name, value in row["signatures"].items()},
         **{f"parameters.{name}": value for name, value in row["parameters"].items()},
-        **{f"param.{name}": _value(text) for name, text in run.params.items()},
+        **{f"param.{name}": _value(text) for name, text in params.items()},
     }
 
 
@@ -254,37 +288,52 @@ def _value(text: str) -> object:
     return value if value is None or isinstance(value, bool | int | float) else text
 
 
-def _points(
-    path: Path, run_ids: Sequence[str], metrics: Sequence[str]
-) -> Iterator[tuple[str, str, int, float, int]]:
-    keys = ", ".join("?" * len(metrics))
+def _points(path: Path, run_ids: Sequence[str], metrics: Sequence[str]) -> list[Point]:
     with closing(_open(path)) as connection:
-        for start in range(0, len(run_ids), VARIABLES):
-            some = list(run_ids[start : start + VARIABLES])
-            query = (
-                "SELECT run_uuid, key, step, value, timestamp, is_nan FROM metrics"
-                f" WHERE key IN ({keys}) AND run_uuid IN ({', '.join('?' * len(some))})"
-            )
-            for run_id, key, step, value, time, is_nan in connection.execute(
-                query, (*metrics, *some)
-            ):
-                yield run_id, key, step, math.nan if is_nan else _number(value), time
+        (runs,) = connection.execute("SELECT count(*) FROM runs").fetchone()
+        read = _along_the_metrics if len(run_ids) * MUCH > runs else _run_by_run
+        return read(connection, run_ids, metrics)
 
 
-def _points_by_client(
-    uri: str, run_ids: Sequence[str], metrics: Sequence[str]
-) -> Iterator[tuple[str, str, int, float, int]]:
+def _along_the_metrics(
+    connection: sqlite3.Connection, run_ids: Sequence[str], metrics: Sequence[str]
+) -> list[Point]:
+    """A metric's points lie side by side in the store; a run's are found one by one.
+
+    Where much of the store is asked for, this takes a third of the other way's time.
+    """
+    query = (
+        f"{POINTS} WHERE key IN ({', '.join('?' * len(metrics))})"
+        # The sign keeps SQLite from the index of runs.
+        " AND +run_uuid IN (SELECT value FROM json_each(?))"
+    )
+    return connection.execute(query, (*metrics, json.dumps(list(run_ids)))).fetchall()
+
+
+def _run_by_run(
+    connection: sqlite3.Connection, run_ids: Sequence[str], metrics: Sequence[str]
+) -> list[Point]:
+    found: list[Point] = []
+    for start in range(0, len(run_ids), VARIABLES):
+        some = run_ids[start : start + VARIABLES]
+        query = (
+            f"{POINTS} WHERE key IN ({', '.join('?' * len(metrics))})"
+            f" AND run_uuid IN ({', '.join('?' * len(some))})"
+        )
+        found += connection.execute(query, (*metrics, *some))
+    return found
+
+
+def _points_by_client(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> list[Point]:
     import mlflow
 
     client = mlflow.MlflowClient(uri)
-    for run_id in run_ids:
-        for name in metrics:
-            for point in client.get_metric_history(run_id, name):
-                yield run_id, name, point.step, _number(point.value), point.timestamp
-
-
-def _number(value: float) -> float:
-    return math.copysign(math.inf, value) if abs(value) >= LARGEST else value
+    return [
+        (run_id, name, point.step, point.value, point.timestamp)
+        for run_id in run_ids
+        for name in metrics
+        for point in client.get_metric_history(run_id, name)
+    ]
 
 
 def _experiments(path: Path) -> list[tuple[str, str, str, int]]:

@@ -5,16 +5,15 @@ paper's figures, and what is missing, out of date or not comparable. `rendering.
 Markdown, CSV, LaTeX and JSON; `report.py` as a page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-import pandas as pd
-
 from analysis import counting
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
 from analysis.published import Published, Variation
+from analysis.runs import Found
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
@@ -134,10 +133,10 @@ class Table:
 def build(
     heading: Heading,
     trials: Sequence[ExpectedTrial],
-    runs: pd.DataFrame,
+    found: Iterable[Found],
     published: Published | None,
 ) -> Table:
-    """Sets the runs of `runs.read` against the trials that `study.expand` lists now.
+    """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 
     With `published` the columns are Table 3's; without, the keys that some row changes.
     """
@@ -146,7 +145,7 @@ def build(
             f"study {heading.study} in setting {heading.setting} lists no trial: "
             "a table needs at least one row and one seed"
         )
-    known = counting.read_runs(runs)
+    known = counting.read_runs(found)
     answers = counting.by_trial(known)
     arms: dict[str, list[ExpectedTrial]] = {}
     for trial in trials:

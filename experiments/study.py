@@ -33,6 +33,7 @@ from lit_transformer.config_io import (
     digest,
     flatten,
     nearest,
+    seed_digests,
 )
 from lit_transformer.data import corpora
 
@@ -154,12 +155,14 @@ def expand(
     """
     _check_seeds(seeds)
     arms = _select(study, only)
-    checksums = cache(corpora.checksums)  # a user's files are read once, not once a trial
-    trials = []
-    for seed in seeds:
-        for arm in arms:
-            config = _configure(study, setting, arm, seed, overrides)
-            trials.append(_trial(study, setting, arm, config, checksums(config.data)))
+    checksums = cache(corpora.checksums)  # a user's files are read once, not once an arm
+    by_arm = []
+    for arm in arms:
+        config = _configure(study, setting, arm, seeds[0], overrides)
+        by_arm.append(_seeded(study, setting, arm, config, checksums(config.data), seeds))
+    for seed in seeds[1:]:
+        _configure(study, setting, arms[0], seed, overrides)  # a seed that cannot be
+    trials = [trial for of_one_seed in zip(*by_arm, strict=True) for trial in of_one_seed]
     _check_distinct(trials, setting)
     return trials
 
@@ -214,23 +217,39 @@ def _configure(
         raise ConfigError(message) from None
 
 
-def _trial(
-    study: Study, setting: Setting, arm: Arm, config: RunConfig, checksums: Mapping[str, str]
-) -> Trial:
+def _seeded(
+    study: Study,
+    setting: Setting,
+    arm: Arm,
+    config: RunConfig,
+    checksums: Mapping[str, str],
+    seeds: Sequence[int],
+) -> list[Trial]:
+    """An arm's trials: its configuration is checked once, and is the same but for the seed."""
     flat = flatten(config)
-    return Trial(
-        study=study.name,
-        version=study.version,
-        setting=setting.name,
-        arm=arm.id,
-        group=arm.group,
-        label=arm.label,
-        seed=config.train.seed,
-        config=config,
-        checksums=checksums,
-        digest=digest(config, checksums),
-        overrides={key: flat.get(key) for key in arm.given},
-    )
+    overrides = {key: flat.get(key) for key in arm.given}
+    digests = seed_digests(config, checksums, seeds)
+    return [
+        Trial(
+            study=study.name,
+            version=study.version,
+            setting=setting.name,
+            arm=arm.id,
+            group=arm.group,
+            label=arm.label,
+            seed=seed,
+            config=_with_seed(config, seed),
+            checksums=checksums,
+            digest=identity,
+            overrides=overrides,
+        )
+        for seed, identity in zip(seeds, digests, strict=True)
+    ]
+
+
+def _with_seed(config: RunConfig, seed: int) -> RunConfig:
+    train = config.train.model_copy(update={"seed": seed})
+    return config.model_copy(update={"train": train})
 
 
 def _given(setting: Setting, arm: Arm, overrides: Mapping[str, Given]) -> dict[str, Given]:

@@ -18,7 +18,7 @@ import pytest
 from analysis import runs
 from experiments import store
 from lit_transformer.record import Record, read_lines
-from tests.toy import CURVE_STEPS, PAGE, STUDY, Toy, documented, write_toy
+from tests.toy import CURVE_STEPS, PAGE, STUDY, Toy, documented, write_nvidia_smi, write_toy
 
 ABLATE = Path(sys.executable).with_name("ablate")
 MARK = "ABLATE_TEST_MARK"
@@ -230,6 +230,20 @@ def test_a_plan_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> Non
     plain = ablate(*sweep_words(toy, tmp_path, "--dry-run"))
     assert "2 trials: 0 done, 2 to run" in plain.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_tells_how_many_trials_share_a_gpu(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    write_nvidia_smi(tools, {"0": 2_000, "1": 30})
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    words = sweep_words(toy, tmp_path / "root", "--dry-run", "--trials-per-gpu", "auto")
+    assert "a GPU" not in ablate(*words).out  # on the CPU nothing changes
+    assert "1 trial a GPU: the largest takes about 1.0 GiB" in ablate(*words, "--gpus", "0").out
+    too_large = ablate(*words, "--gpus", "1", "--set", "model.d_ff=1000000").out
+    assert "tiny/base seed 1 needs about 1.0 GiB and 0.0 GiB are free" in too_large
 
 
 def test_a_status_where_nothing_ran_makes_nothing(toy: Toy, tmp_path: Path) -> None:
@@ -505,6 +519,11 @@ REFUSED = [
     (["--setting", "gramar"], "did you mean grammar?"),
     (["--setting", "mine.yaml"], "mine.yaml: no such file"),
     (["--at-once", "0"], "greater than or equal to 1"),
+    (["--trials-per-gpu", "0"], "--trials-per-gpu 0: a number from 1, or auto"),
+    (
+        ["--trials-per-gpu", "auto", "--gpus", "77"],
+        "--trials-per-gpu auto: nvidia-smi tells no memory of GPU 77; give a number",
+    ),
 ]
 
 

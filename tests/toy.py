@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,6 +95,21 @@ def write_toy(folder: Path) -> Toy:
     toy.study.write_text(STUDY)
     toy.setting.write_text(SETTING.replace("FOLDER", str(folder)))
     return toy
+
+
+def write_nvidia_smi(folder: Path, free: Mapping[str, int | None]) -> None:
+    """A tool that tells of GPUs with so many MiB free, and knows no other question."""
+    rows = [
+        (gpu, f"GPU-{gpu}", "[N/A]" if size is None else str(size)) for gpu, size in free.items()
+    ]
+    answers = {
+        "index": "\n".join(gpu for gpu, _, _ in rows),
+        "index,uuid,memory.free": "\n".join(", ".join(row) for row in rows),
+    }
+    cases = "\n".join(f"--query-gpu={asked}) echo '{told}' ;;" for asked, told in answers.items())
+    tool = folder / "nvidia-smi"
+    tool.write_text(f'#!/bin/sh\ncase "$1" in\n{cases}\n*) exit 1 ;;\nesac\n')
+    tool.chmod(0o755)
 
 
 def documented(heading: str) -> list[set[str]]:

@@ -1,9 +1,11 @@
 """A made-up sweep of Table 3: real trials, invented runs and curves."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from analysis.runs import Found
 from analysis.tables import Heading
 from experiments.study import Trial, expand, load_setting, load_study
 
@@ -30,7 +32,7 @@ def heading(setting: str) -> Heading:
 
 
 def run(trial: Trial, bleu: float, perplexity: float) -> dict[str, object]:
-    """A finished run of a trial, as `runs.read` gives it."""
+    """A finished run of a trial, as a flat record."""
     return {
         "run_id": f"{trial.arm}{trial.seed}".ljust(32, "0"),
         "experiment_id": "7",
@@ -40,7 +42,7 @@ def run(trial: Trial, bleu: float, perplexity: float) -> dict[str, object]:
         "digest": trial.digest,
         "kind": "finished",
         "commit": "0123456789abcdef0123456789abcdef01234567",
-        "dirty": "false",
+        "dirty": False,
         "device": "cpu",
         "rerun_of": None,
         "trained_as": None,
@@ -52,11 +54,20 @@ def run(trial: Trial, bleu: float, perplexity: float) -> dict[str, object]:
     }
 
 
-def frame(records: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Records as a frame; with none, the columns of an experiment nobody has run in."""
-    if not records:
-        return pd.DataFrame(columns=[*run(trials("grammar", ["base"], [1])[0], 0, 0)])
-    return pd.DataFrame([dict(record) for record in records])
+def stored(records: Sequence[Mapping[str, object]]) -> list[Found]:
+    """The same as `runs.rows` gives it."""
+    return [_stored(dict(record)) for record in records]
+
+
+def _stored(record: dict[str, object]) -> Found:
+    row: dict[str, Any] = {"scores": {}, "signatures": {}, "parameters": {}}
+    for name, value in record.items():
+        group, _, rest = name.partition(".")
+        if rest:
+            row[f"{group}s"][rest] = value
+        else:
+            row[name] = value
+    return Found(row.pop("run_id"), row.pop("experiment_id"), "FINISHED", row)
 
 
 def curve(run_id: str, metric: str, values: Sequence[float]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 from analysis import published, tables
 from analysis.latex import document, escape
 from analysis.tables import Table
-from tests.analysis.example import frame, heading, run, trials
+from tests.analysis.example import heading, run, stored, trials
 
 HOSTILE = r"\input{/etc/passwd} {}$x^2$ & 100% _#~^ <a|b> " + '"q" ±Δé ∑ 中文 \x00\n'
 
@@ -23,7 +23,7 @@ def twenty() -> Table:
         run(t, 30 + n / 7, 2.0) | {"score.test.bleu": 29.0, "score.valid.averaged.bleu": 31.0}
         for n, t in enumerate(some[:-1])
     ]
-    return tables.build(heading("grammar"), some, frame(records), published.load())
+    return tables.build(heading("grammar"), some, stored(records), published.load())
 
 
 def compiled(text: str, folder: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from analysis import plots, published, tables
 from analysis.tables import BLEU, PERPLEXITY, Table
-from tests.analysis.example import curve, frame, heading, run, trials
+from tests.analysis.example import curve, heading, run, stored, trials
 
 
 def table_of(arms: list[str], seeds: list[int]) -> Table:
     some = trials("grammar", arms, seeds)
     records = [run(t, 30 + n, 2.0 + n / 10) for n, t in enumerate(some)]
-    return tables.build(heading("grammar"), some, frame(records), published.load())
+    return tables.build(heading("grammar"), some, stored(records), published.load())
 
 
 def histories(table: Table) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def test_differences_name_every_row_but_base(metric: str, figure: str):
 
 def test_without_base_there_are_no_differences():
     some = trials("grammar", ["base", "A1"], [1])
-    table = tables.build(heading("grammar"), some, frame([run(some[1], 30, 2)]), published.load())
+    table = tables.build(heading("grammar"), some, stored([run(some[1], 30, 2)]), published.load())
     assert plots.differences(table, BLEU, "bleu") == ""
 
 

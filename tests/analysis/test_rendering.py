@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from analysis import published, tables
 from analysis.rendering import csv_text, json_text, markdown
 from analysis.tables import Table
-from tests.analysis.example import frame, heading, run, trials
+from tests.analysis.example import heading, run, stored, trials
 
 HOSTILE = ["=cmd|' /C calc'!A0", "<script>alert(1)</script>", "a|b`c`*d*\n# e", r"\input{x}%&_^$"]
 
@@ -22,7 +22,7 @@ def small() -> Table:
     """Four rows, two seeds each, one trial missing."""
     some = trials("grammar", ["base", "A1", "E", "big"], [1, 2])
     records = [run(t, 30 + n, 2.0) for n, t in enumerate(some[:-1])]
-    return tables.build(heading("grammar"), some, frame(records), published.load())
+    return tables.build(heading("grammar"), some, stored(records), published.load())
 
 
 def named(table: Table, name: str) -> Table:

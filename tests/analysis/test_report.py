@@ -15,7 +15,7 @@ import pytest
 from analysis import published, report, tables
 from analysis.report import Places, Sample
 from analysis.tables import Table
-from tests.analysis.example import curve, frame, heading, run, trials
+from tests.analysis.example import curve, heading, run, stored, trials
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 SAMPLE = Sample("base", 1, "a short sentence", "ein kurzer Satz", "ein Satz")
@@ -54,7 +54,7 @@ def table() -> Table:
     some = trials("grammar", ["base", "A1", "E", "big"], [1, 2])
     records = [run(t, 30 + n, 2.0) | {"score.test.bleu": 28.0} for n, t in enumerate(some[:-1])]
     records[3] |= {"kind": "diverged"}
-    return tables.build(heading("grammar"), some, frame(records), published.load())
+    return tables.build(heading("grammar"), some, stored(records), published.load())
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_hostile_names_are_text_on_the_page(table: Table, histories: pd.DataFram
 
 def test_a_page_of_nothing_run_is_a_page():
     some = trials("grammar", [], [1])
-    empty = tables.build(heading("grammar"), some, frame([]), published.load())
+    empty = tables.build(heading("grammar"), some, stored([]), published.load())
     nothing = curve("none", "valid.perplexity", [])
     assert "20 of 20 trials unfinished" in page(empty, nothing)
 

@@ -12,13 +12,13 @@ from analysis.notes import notes, summary
 from analysis.tables import BLEU, PAPER_KEYS, PERPLEXITY, Table
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import Given, build
-from tests.analysis.example import SIGNATURE, frame, heading, run, trials
+from tests.analysis.example import SIGNATURE, heading, run, stored, trials
 
 OTHER = SIGNATURE.replace("13a", "intl")
 
 
 def built(expected: list[Any], records: list[dict[str, object]], setting: str = "grammar") -> Table:
-    return tables.build(heading(setting), expected, frame(records), published.load())
+    return tables.build(heading(setting), expected, stored(records), published.load())
 
 
 def words(table: Table) -> str:
@@ -184,7 +184,7 @@ def test_row_e_names_what_no_column_shows():
 def test_a_study_of_ones_own_has_the_columns_that_its_rows_change():
     mine = [trial_of("base"), trial_of("plain", model__attention="unscaled"), trial_of("two")]
     mine[2].config = RunConfig.model_validate({"model": {"heads": 2}})
-    table = tables.build(heading("mine"), mine, frame([]), None)
+    table = tables.build(heading("mine"), mine, stored([]), None)
     assert table.keys == ("model.heads", "model.attention")
     assert {column.name for column in main_columns(table)}.isdisjoint({"paper.bleu", "paper.ppl"})
     cells = {column.name: [c.text for c in column.cells] for column in main_columns(table)}
