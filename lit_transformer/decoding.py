@@ -13,7 +13,9 @@ Lengths count output tokens, the end mark among them, in the limit as in the len
 # X tokens of the chosen blocks,
 # R = B * K rows of the decoder, sentence-major
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol, TypeVar, assert_never
 
 import torch
@@ -26,6 +28,8 @@ from lit_transformer.config import DecodeConfig
 NEVER = -torch.inf
 BLOCK = 64
 """Tokens whose maximum is found first."""
+SIDE_BY_SIDE = 2
+"""Batches searched at once on a CPU, by as many threads each as that leaves."""
 
 
 class Cache(Protocol):
@@ -126,15 +130,45 @@ def search(
     assert all(len(source) for source in sources), "a source has at least its end mark"
     # Longest first: sentences of like length pad little, and memory runs out early or not at all.
     order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
-    found: dict[int, Hypothesis] = {}
-    for first in range(0, len(order), decode.batch_sentences):
-        batch = order[first : first + decode.batch_sentences]
+    size = decode.batch_sentences
+    batches = [order[first : first + size] for first in range(0, len(order), size)]
+
+    def find(batch: Sequence[int]) -> list[Hypothesis]:
         chosen = [sources[index] for index in batch]
-        hypotheses = search_batch(model, chosen, decode, Marks(pad, bos, eos), device)
-        found.update(zip(batch, hypotheses, strict=True))
-        if progress is not None:
-            progress(len(found))
+        return search_batch(model, chosen, decode, Marks(pad, bos, eos), device)
+
+    found: dict[int, Hypothesis] = {}
+    with side_by_side(find, batches, device) as results:
+        for batch, hypotheses in zip(batches, results, strict=True):
+            found.update(zip(batch, hypotheses, strict=True))
+            if progress is not None:
+                progress(len(found))
     return [found[index] for index in range(len(sources))]
+
+
+@contextmanager
+def side_by_side(
+    find: Callable[[Sequence[int]], list[Hypothesis]],
+    batches: Sequence[Sequence[int]],
+    device: torch.device,
+) -> Iterator[Iterator[list[Hypothesis]]]:
+    """What `find` makes of each batch, in order.
+
+    On a CPU, products of few rows leave threads idle, and so do the small steps between them; two
+    batches with half of the threads each occupy them better. A model is asked by both at once.
+    """
+    threads = torch.get_num_threads()
+    workers = min(SIDE_BY_SIDE, threads, len(batches)) if device.type == "cpu" else 1
+    if workers <= 1:
+        yield map(find, batches)
+        return
+    share = threads // workers
+    pool = ThreadPoolExecutor(workers, "search", torch.set_num_threads, (share,))
+    try:
+        yield pool.map(find, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # a thread's choice is also the default of later threads
 
 
 @torch.inference_mode()
@@ -263,7 +297,7 @@ def largest_sums(log_prob_RV: Tensor, before_BK: Tensor, count: int) -> tuple[Te
     whole, rest = vocabulary // BLOCK, vocabulary % BLOCK
     if whole * before_BK.shape[1] <= count:
         return largest((log_prob_RV + before_R1).view(sentences, -1), count)
-    peak_RG = log_prob_RV[:, : whole * BLOCK].unflatten(1, (whole, BLOCK)).amax(dim=2)
+    peak_RG = torch.unflatten(log_prob_RV[:, : whole * BLOCK], 1, (whole, BLOCK)).amax(dim=2)
     if rest:
         peak_RG = torch.cat([peak_RG, log_prob_RV[:, -rest:].amax(dim=1, keepdim=True)], dim=1)
     blocks = peak_RG.shape[1]

@@ -62,11 +62,11 @@ class _ProjectedLoss(torch.autograd.Function):
         rows = CPU_CHUNK if states.device.type == "cpu" else GPU_CHUNK
         for start in range(0, len(states), rows):
             part = slice(start, start + rows)
-            log_p_CV = (states[part] @ weight.T).to(sums.dtype).log_softmax(dim=-1)
-            sums += _losses(log_p_CV, targets_N[part], label_smoothing)
+            logits_CV = (states[part] @ weight.T).to(sums.dtype)
+            losses, p_CV = _losses(logits_CV, targets_N[part], label_smoothing)
+            sums += losses
             if wanted:
-                d_CV = _logit_gradient(log_p_CV, targets_N[part], label_smoothing)
-                d_CV = d_CV.to(weight.dtype)
+                d_CV = _logit_gradient(p_CV, targets_N[part], label_smoothing).to(weight.dtype)
                 torch.mm(d_CV, weight, out=grad_states[part])
                 _add_product(grad_weight, d_CV.T, states[part])
         if wanted:
@@ -89,20 +89,26 @@ def _for_products(x: Tensor) -> Tensor:
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
-def _losses(log_p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
-    """The smoothed and the unsmoothed loss, summed -> (2,)."""
-    nll = -log_p_CV.gather(1, targets_C[:, None]).sum()
-    even = -log_p_CV.sum() / log_p_CV.size(1) if label_smoothing else 0.0
-    return torch.stack(((1 - label_smoothing) * nll + label_smoothing * even, nll))
+def _losses(logits_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    """The smoothed and the unsmoothed loss, summed (2,), and the probabilities in the memory of
+    the logits, which are exponentiated once."""
+    wanted_C1 = logits_CV.gather(1, targets_C[:, None])
+    mean_C1 = logits_CV.mean(dim=1, keepdim=True) if label_smoothing else wanted_C1
+    peak_C1 = logits_CV.amax(dim=1, keepdim=True)
+    p_CV = logits_CV.sub_(peak_C1).exp_()
+    sum_C1 = p_CV.sum(dim=1, keepdim=True)
+    log_sum_C1 = peak_C1 + sum_C1.log()
+    nll, even = (log_sum_C1 - wanted_C1).sum(), (log_sum_C1 - mean_C1).sum()
+    losses = torch.stack(((1 - label_smoothing) * nll + label_smoothing * even, nll))
+    return losses, p_CV.div_(sum_C1)
 
 
-def _logit_gradient(log_p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
-    """p minus the smoothed target, in the memory of `log_p_CV`."""
-    d_CV = log_p_CV.exp_()
+def _logit_gradient(p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
+    """p minus the smoothed target, in the memory of `p_CV`."""
     if label_smoothing:
-        d_CV.sub_(label_smoothing / d_CV.size(1))
-    certain = d_CV.new_full((1, 1), label_smoothing - 1).expand(len(d_CV), 1)
-    return d_CV.scatter_add_(1, targets_C[:, None], certain)
+        p_CV.sub_(label_smoothing / p_CV.size(1))
+    certain = p_CV.new_full((1, 1), label_smoothing - 1).expand(len(p_CV), 1)
+    return p_CV.scatter_add_(1, targets_C[:, None], certain)
 
 
 def _add_product(sum_VD: Tensor, d_VC: Tensor, states_CD: Tensor) -> None:

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import pooch
-
 from lit_transformer.config import DataConfig
 from lit_transformer.data.cache import CorpusError, locked, sha256_once, unwritable
 
@@ -77,6 +75,8 @@ def _in_folder(data: DataConfig, folder: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def _fetch(names: list[str], folder: Path) -> None:
+    import pooch  # here, since commands that fetch nothing read the checksums above
+
     # pooch writes to a temporary file, compares its sha256 and only then renames it; a file that
     # lies there already is compared too.
     base = (os.environ.get(URL_VARIABLE) or URL).rstrip("/") + "/"

@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tqdm import tqdm
-
 from lit_transformer.config import DataConfig
 from lit_transformer.data.cache import Built, CorpusError, Facts, build_once, key_of, sha256_once
 from lit_transformer.data.text import write_pairs
@@ -117,6 +115,8 @@ def _write(data: DataConfig, folder: Path) -> Facts:
 
 def _pairs(data: DataConfig, split: str, languages: tuple[str, str]) -> Iterator[tuple[str, str]]:
     """The pairs with a progress bar; what goes wrong while rows are read is a CorpusError."""
+    from tqdm import tqdm  # here, since commands that read no row import this file too
+
     place = data.folder or f"https://huggingface.co/datasets/{HUB}"
     source, target = languages
     try:

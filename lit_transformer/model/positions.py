@@ -38,11 +38,12 @@ class SinusoidalPositions(Positions):
         self.table_TD = sinusoids(128, cfg.d_model)
 
     def forward(self, x: Tensor, place: Tensor, length: int) -> Tensor:
-        if length > len(self.table_TD):
-            self.table_TD = sinusoids(2 * length, x.size(-1))
-        if self.table_TD.device != x.device:
-            self.table_TD = self.table_TD.to(x.device)
-        return x + functional.embedding(place, self.table_TD)
+        table_TD = self.table_TD  # a search in another thread may replace it meanwhile
+        if length > len(table_TD):
+            table_TD = self.table_TD = sinusoids(2 * length, x.size(-1))
+        if table_TD.device != x.device:
+            table_TD = self.table_TD = table_TD.to(x.device)
+        return x + functional.embedding(place, table_TD)
 
 
 @final

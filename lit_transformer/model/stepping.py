@@ -11,14 +11,15 @@ the scores taken into the queries' weights, keys and values of the source once p
 
 import math
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import assert_never, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from lit_transformer.config import NormPlace
 from lit_transformer.model.attention import KeysValues, attend, padding_bias
-from lit_transformer.model.layers import DecoderLayer
+from lit_transformer.model.layers import DecoderLayer, Residual
 from lit_transformer.model.transformer import Transformer
 
 ROWS = 256
@@ -33,7 +34,7 @@ def lays_out(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
     )
 
@@ -149,7 +150,7 @@ class Cache:
             past.stores = [kept(store, store[:, :, : self.length]) for store in past.stores]
         if self.hidden is not None:
             self.hidden = kept(self.hidden, self.hidden)
-        own = self.own_RP.unflatten(0, (-1, self.beams))
+        own = torch.unflatten(self.own_RP, 0, (-1, self.beams))
         self.own_RP = kept(own, own).flatten(0, 1)
 
 
@@ -173,11 +174,14 @@ class Layer:
         self.inner = Product(feed_forward.inner.weight, feed_forward.inner.bias)
         self.outer = Product(feed_forward.outer.weight, feed_forward.outer.bias)
         self.keys_values = Product(cross.keys_values.weight, None)
-        self.residuals = [(residual.norm, residual.place) for residual in layer.residuals]
+        self.residuals: list[tuple[nn.Module, NormPlace]] = []
+        for residual in layer.residuals:
+            assert isinstance(residual, Residual)
+            self.residuals.append((residual.norm, residual.place))
 
     def remember(self, memory_BSD: Tensor) -> KeysValues:
         """Keys and values of the source, (B, H, S, K) and (B, H, S, V)."""
-        parts = self.keys_values(memory_BSD).split(self.widths[1:], dim=-1)
+        parts = torch.split(self.keys_values(memory_BSD), self.widths[1:], dim=-1)
         return KeysValues(*(self._split(part).contiguous() for part in parts))
 
     def step(
@@ -193,12 +197,13 @@ class Layer:
         shape = (len(memory.k_BHSK), -1)
 
         def look_back(x_RD: Tensor, other: Tensor) -> Tensor:
-            qkv = self.queries_keys_values(x_RD).unflatten(0, shape).split(self.widths, dim=-1)
+            joint = torch.unflatten(self.queries_keys_values(x_RD), 0, shape)
+            qkv = torch.split(joint, self.widths, dim=-1)
             q_BHNK, *kv = (self._split(part) for part in qkv)
             return self._mix(0, q_BHNK, past.append(place, kv), own, other)
 
         def look_at_source(x_RD: Tensor, other: Tensor) -> Tensor:
-            q_BHNK = self._split(self.queries(x_RD).unflatten(0, shape))
+            q_BHNK = self._split(torch.unflatten(self.queries(x_RD), 0, shape))
             return self._mix(1, q_BHNK, memory, hidden, other)
 
         def feed_forward(x_RD: Tensor, other: Tensor) -> Tensor:
@@ -213,7 +218,15 @@ class Layer:
     ) -> Tensor:
         """A residual; the sub-layer adds its second argument to what it makes of its first."""
         norm, kind = self.residuals[place]
-        return sublayer(norm(x_RD), x_RD) if kind == "pre" else norm(sublayer(x_RD, x_RD))
+        out: Tensor
+        match kind:
+            case "post":
+                out = norm(sublayer(x_RD, x_RD))
+            case "pre":
+                out = sublayer(norm(x_RD), x_RD)
+            case _ as never:
+                assert_never(never)
+        return out
 
     def _mix(
         self, place: int, q_BHNK: Tensor, kv: KeysValues, bias: Tensor | None, other: Tensor
@@ -224,7 +237,7 @@ class Layer:
 
     def _split(self, x_BNC: Tensor) -> Tensor:
         """-> (B, H, N, C / H)."""
-        return x_BNC.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x_BNC, 2, (self.heads, -1)).transpose(1, 2)
 
 
 @final

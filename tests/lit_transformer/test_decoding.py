@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 import torch
 
+from lit_transformer import decoding
 from lit_transformer.config import (
     AttentionKind,
     DecodeConfig,
@@ -314,6 +315,41 @@ def test_progress_counts_sentences_done():
     model = Chance(12, 0.0)
     search(model, SOURCES, decode, pad=PAD, bos=BOS, eos=EOS, device=CPU, progress=told.append)
     assert told == [3, 6, 7]
+
+
+@pytest.fixture
+def _two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize("beam", [1, 4])
+def test_batches_side_by_side_are_batches_one_after_another(beam, monkeypatch):
+    model, decode = Rolled(), {"beam": beam, "batch_sentences": 2, **FAR}
+    together = find(model, LONGER, **decode)
+    monkeypatch.setattr(decoding, "SIDE_BY_SIDE", 1)
+    # Fewer threads may add in another order.
+    for got, expected in zip(together, find(model, LONGER, **decode), strict=True):
+        assert (got.ids, got.truncated) == (expected.ids, expected.truncated)
+        assert got.score == pytest.approx(expected.score, rel=1e-5)
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_after_an_error_no_further_batch_is_begun():
+    model, begun = Chance(12, 0.0), []
+
+    def encode(source_BS):
+        begun.append(len(source_BS))
+        raise RuntimeError("no memory")
+
+    model.encode = encode
+    with pytest.raises(RuntimeError, match="no memory"):
+        find(model, SOURCES * 20, batch_sentences=1)
+    assert len(begun) < len(SOURCES) * 20
 
 
 class Rolled:

@@ -11,6 +11,7 @@ from lit_transformer import evaluation
 from lit_transformer.checkpoints import load_weights
 from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.evaluation import cross_entropy, detokenized, evaluate, translate
+from lit_transformer.model.packing import Sentences, pack
 from lit_transformer.module import TransformerModule
 from lit_transformer.record import Record
 
@@ -35,10 +36,11 @@ def one_by_one(module, data, pairs, count):
     """Mean loss of each target token, by PyTorch, a sentence at a time."""
     losses = []
     for i in range(count):
-        source = torch.tensor(pairs.source(i)).long()[None]
+        source = torch.tensor(pairs.source(i)).long()
         target = torch.tensor(pairs.target(i)).long()
-        shifted = torch.cat((torch.tensor([data.vocab.bos]), target[:-1]))[None]
-        states_TD = module.eval().model(source, shifted)[0]
+        shifted = torch.cat((torch.tensor([data.vocab.bos]), target[:-1]))
+        sides = [Sentences(ids, pack([len(ids)])) for ids in (source, shifted)]
+        states_TD = module.eval().model(*sides)
         logits_TV = states_TD @ module.model.embedding.weight.T
         losses.append(functional.cross_entropy(logits_TV, target, reduction="none"))
     return float(torch.cat(losses).mean())
