@@ -330,8 +330,8 @@ def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
     from analysis import runs
     from experiments import store
 
-    found = runs.read(store.uri(root), study.name, setting.name)
-    return ",".join(str(seed) for seed in sorted(set(found["seed"]))) + "," if len(found) else "1"
+    found = runs.seeds(store.uri(root), study.name, setting.name)
+    return ",".join(map(str, found)) + "," if found else "1"
 
 
 def _one_trial(

@@ -1,11 +1,13 @@
 """From a study to its table: trials, runs, published figures, curves and samples together."""
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from analysis import published, rendering, report, runs
-from analysis.report import Places, Sample
+from analysis.listing import Places
+from analysis.report import Sample
 from analysis.tables import BASE, Heading, Table, build
 from experiments import store
 from experiments.study import Setting, Study, Trial
@@ -49,7 +51,7 @@ def write(
     folder = root / "mlruns" / "reports" / made.heading.study / made.heading.setting
     ids = [run.run_id for run in made.runs]
     histories = runs.history(store.uri(root), ids, CURVES)
-    places = Places(TRACKER, root.resolve() / "mlruns" / "trials")
+    places = Places(TRACKER, Root(root.resolve()).trials)
     files = report.write(made, histories, _samples(trials, root), places, folder.resolve())
     return rendering.markdown(made, width), files
 
@@ -57,13 +59,24 @@ def write(
 def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
     """Versions of the software behind the finished trials; several where they differ."""
     found: dict[str, set[str]] = {}
-    for trial in trials:
-        record = Record(Root(root).trial(trial.digest))
-        about = record.read_json("environment.json") or {}
+    for text in _environments(trials, root):
+        about = json.loads(text)
         for name, version in {"python": about.get("python"), **about.get("versions", {})}.items():
             if version:
                 found.setdefault(name, set()).add(version)
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def _environments(trials: Sequence[Trial], root: Path) -> set[bytes]:
+    """What the trials say of theirs: a few texts, however many trials there are."""
+    folder, found = Root(root).trials, set()
+    for trial in trials:
+        try:
+            with open(f"{folder}/{trial.digest}/environment.json", "rb", buffering=0) as file:
+                found.add(file.read())
+        except FileNotFoundError:
+            continue
+    return found
 
 
 def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
@@ -72,9 +85,11 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
     texts: dict[str, list[str]] = {}
     valid: Part | None = None
     for trial in trials:
+        if trial.seed != first:
+            continue
         record = Record(Root(root).trial(trial.digest))
         file = record.hypotheses / "valid.txt"
-        if trial.seed == first and file.exists():
+        if file.exists():
             texts[trial.arm] = file.read_text("utf-8").split("\n")[:-1]
             if trial.arm == BASE:
                 valid = _valid_part(record, root)

@@ -7,7 +7,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 
 from rich.cells import cell_len
 
@@ -63,7 +64,37 @@ def csv_text(table: Table) -> str:
 
 def json_text(table: Table) -> str:
     """`as_object` as UTF-8 text, indented."""
-    return json.dumps(as_object(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return indented(as_object(table), "\n") + "\n"
+
+
+def indented(value: object, edge: str) -> str:
+    """What json.dumps(value, indent=2) writes, after a line break and spaces `edge`.
+
+    json's fast encoder knows no indentation, but the innermost lists and objects are nearly all of
+    a large table, and they are its own text with line breaks between the items.
+    """
+    if not isinstance(value, dict | list) or not value:
+        return _encoder(",").encode(value)
+    within = edge + "  "
+    if not any(isinstance(item, dict | list) for item in _items(value)):
+        text = _encoder("," + within).encode(value)
+        return f"{text[0]}{within}{text[1:-1]}{edge}{text[-1]}"
+    words = [indented(item, within) for item in _items(value)]
+    if isinstance(value, list):
+        return f"[{within}{f',{within}'.join(words)}{edge}]"
+    named = [
+        f"{_encoder(',').encode(name)}: {word}" for name, word in zip(value, words, strict=True)
+    ]
+    return f"{{{within}{f',{within}'.join(named)}{edge}}}"
+
+
+def _items(value: dict[str, object] | list[object]) -> Collection[object]:
+    return value.values() if isinstance(value, dict) else value
+
+
+@cache
+def _encoder(between: str) -> json.JSONEncoder:
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(between, ": "))
 
 
 def as_object(table: Table) -> dict[str, object]:

@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import latex, plots, rendering
+from analysis import latex, listing, plots, rendering
 from analysis.columns import (
     Column,
     beside_columns,
@@ -28,12 +27,11 @@ from analysis.columns import (
     plain,
     spanning,
 )
-from analysis.counting import Run
+from analysis.listing import Places
 from analysis.notes import departures, notes, summary
 from analysis.tables import BLEU, PERPLEXITY, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
-TRAIN_SECONDS = "cost.train_seconds"
 
 
 class Sample(NamedTuple):
@@ -44,29 +42,6 @@ class Sample(NamedTuple):
     source: str
     reference: str
     hypothesis: str
-
-
-class Places(NamedTuple):
-    """Where the page's links lead."""
-
-    tracker: str
-    """Address of MLflow's UI."""
-    trials: Path
-    """The folder that holds the trials' directories."""
-
-
-class Trial(NamedTuple):
-    """One expected trial as a line of the page's list of runs."""
-
-    arm: str
-    seed: int
-    state: str
-    run: Run | None
-    run_link: str
-    folder_link: str
-    perplexity: float | None
-    bleu: float | None
-    seconds: float | None
 
 
 def write(
@@ -106,6 +81,8 @@ def page(
     )
     environment.filters["plain"] = plain
     main, beside = main_columns(table), beside_columns(table)
+    firsts = {numbers[0] for _, numbers in groups(table)}
+    here = places.seen_from(folder)
     return environment.get_template("report.html.j2").render(
         table=table,
         heading=table.heading,
@@ -115,10 +92,11 @@ def page(
         tops=_tops(main),
         beside=beside,
         beside_tops=_tops(beside),
-        firsts={numbers[0] for _, numbers in groups(table)},
+        firsts=firsts,
         spans=[spanning(table, row) for row in table.rows],
         changes=[changes(table, row, hidden=False) for row in table.rows],
-        trials={row.arm: _trials(table, row.arm, places, folder) for row in table.rows},
+        seeds=[listing.seeds(row, here) for row in table.rows],
+        lines=[listing.lines(row, n, n in firsts, here) for n, row in enumerate(table.rows)],
         differences=_differences(table),
         curves=_curves(table, histories),
         departures=departures(table),
@@ -137,33 +115,6 @@ def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
         some = list(members)
         found.append((some[0], len(some)))
     return found
-
-
-def _trials(table: Table, arm: str, places: Places, folder: Path) -> list[Trial]:
-    row = next(row for row in table.rows if row.arm == arm)
-    to_trials = Path(os.path.relpath(places.trials, folder)).as_posix()
-    found = []
-    for slot in row.slots:
-        scores = slot.run.scores if slot.run else {}
-        found.append(
-            Trial(
-                arm=arm,
-                seed=slot.seed,
-                state=slot.state.replace("_", " "),
-                run=slot.run,
-                run_link=_run_link(places.tracker, slot.run) if slot.run else "",
-                folder_link=f"{quote(to_trials)}/{quote(slot.digest, safe='')}/",
-                perplexity=scores.get(PERPLEXITY),
-                bleu=scores.get(BLEU),
-                seconds=scores.get(TRAIN_SECONDS),
-            )
-        )
-    return found
-
-
-def _run_link(tracker: str, run: Run) -> str:
-    experiment, name = quote(run.experiment_id, safe=""), quote(run.run_id, safe="")
-    return f"{tracker.rstrip('/')}/#/experiments/{experiment}/runs/{name}"
 
 
 def _differences(table: Table) -> list[tuple[str, Markup]]:

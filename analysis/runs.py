@@ -84,6 +84,23 @@ def rows(uri: str, study: str, setting: str) -> list[Found]:
         return _select(path, name) if path.exists() else []
 
 
+def seeds(uri: str, study: str, setting: str) -> list[int]:
+    """The seeds of the runs of `read`, each once."""
+    with _reading(uri):
+        path = _database(uri)
+        if path is None:
+            return sorted({run.row["seed"] for run in _search(uri, f"{study}/{setting}")[0]})
+        if not path.exists():
+            return []
+        query = (
+            "SELECT DISTINCT value FROM tags WHERE key = 'ablate.seed' AND run_uuid IN"
+            f" (SELECT runs.run_uuid {OF_EXPERIMENT})"
+        )
+        with closing(_open(path)) as connection:
+            found = connection.execute(query, (f"{study}/{setting}",)).fetchall()
+    return sorted(int(seed) for (seed,) in found)
+
+
 def history(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """The curves: run_id, metric, step, value, time (UTC), in that order. StoreError: as `read`."""
     with _reading(uri):

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from experiments import description, mirror, outbox, store, sweep, tracking
 from experiments.study import Trial, expand, load_setting, load_study
 from lit_transformer import config_io, scoring
-from lit_transformer.config import RunConfig
+from lit_transformer.config import NUMERICS, RunConfig
 from lit_transformer.record import Record, read_lines
 
 SETTING = "grammar"
@@ -80,6 +80,7 @@ def make(root: Path, arms: int, seeds: int, points: int, unfinished: float) -> M
     many = Many(root, root / "many.yaml", seeds, arms * seeds)
     mark = root / "made.json"
     about = {"arms": arms, "seeds": seeds, "points": points, "unfinished": unfinished}
+    about["numerics"] = NUMERICS  # digests change with it
     if mark.exists() and json.loads(mark.read_text()) == about:
         return many
     shutil.rmtree(root, ignore_errors=True)

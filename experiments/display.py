@@ -4,12 +4,15 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
-from rich.console import Console, Group
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -17,46 +20,94 @@ from experiments.sweep import Planned
 
 JSON_FORMAT = 1
 """Raised when a key of the JSON object is renamed or removed."""
+GAP = "  "
+"""Between two columns."""
 SAY_EVERY_S = 30.0
 """Without a terminal: seconds between two lines about trials under way."""
 
 
-def plan_table(planned: Sequence[Planned]) -> Table:
+@final
+class Columns:
+    """Rows of text under heads, as rich's Table draws them without lines.
+
+    Table measures and wraps every cell in several passes, which takes half a second for a thousand
+    trials. It is left to do so where a row is wider than the screen.
+    """
+
+    def __init__(self, heads: Mapping[str, Literal["left", "right"]]) -> None:
+        self._heads = heads
+        self._rows: list[Sequence[str]] = []
+
+    def add_row(self, *cells: str) -> None:
+        self._rows.append(cells)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [list(self._heads), *self._rows]
+        columns = list(zip(*lines, strict=True))
+        widths = [max(map(cell_len, column)) for column in columns]
+        plain = all(cell.isprintable() for row in self._rows for cell in row)
+        if sum(widths) + len(GAP) * (len(widths) - 1) > options.max_width or not plain:
+            yield self._wrapped()
+            return
+        sides = [side == "right" for side in self._heads.values()]
+        padded = [
+            [
+                " " * (width - cell_len(cell)) + cell
+                if right
+                else cell + " " * (width - cell_len(cell))
+                for cell in column
+            ]
+            for column, width, right in zip(columns, widths, sides, strict=True)
+        ]
+        head, *rest = (GAP.join(cells) + "\n" for cells in zip(*padded, strict=True))
+        yield Segment(head, Style(bold=True))
+        yield Segment("".join(rest))
+
+    def _wrapped(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name, side in self._heads.items():
+            table.add_column(name, justify=side, overflow="fold")
+        for row in self._rows:
+            table.add_row(*map(escape, row))
+        return table
+
+
+def plan_table(planned: Sequence[Planned]) -> Columns:
     """The plan, a line a trial: what it is, what it costs, how it stands."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (
-        ("trial", "left"),
-        ("seed", "right"),
-        ("parameters", "right"),
-        ("operations", "right"),
-        ("digest", "left"),
-        ("state", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table = Columns(
+        {
+            "trial": "left",
+            "seed": "right",
+            "parameters": "right",
+            "operations": "right",
+            "digest": "left",
+            "state": "left",
+        }
+    )
     for item in planned:
         state = item.state
         table.add_row(
-            escape(item.trial.arm),
+            item.trial.arm,
             str(item.trial.seed),
             f"{item.parameters:,}",
             f"{item.flops:.2e}",
             item.trial.digest,
-            escape(f"{state.kind}: {state.reason}" if state.reason else state.kind),
+            f"{state.kind}: {state.reason}" if state.reason else state.kind,
         )
     return table
 
 
-def status_table(planned: Sequence[Planned]) -> Table:
+def status_table(planned: Sequence[Planned]) -> Columns:
     """How every trial stands, a line each."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("trial", "seed", "state", "attempts", "reason or progress", "log"):
-        table.add_column(name, overflow="fold")
+    names = ("trial", "seed", "state", "attempts", "reason or progress", "log")
+    table = Columns(dict.fromkeys(names, "left"))
     for item in planned:
         state = item.state
         told = _words(item) if state.kind == "running" else state.reason
         log = str(item.record.log) if state.attempts else ""
-        cells = (item.trial.arm, str(item.trial.seed), state.kind, str(state.attempts), told, log)
-        table.add_row(*(escape(cell) for cell in cells))
+        table.add_row(
+            item.trial.arm, str(item.trial.seed), state.kind, str(state.attempts), told, log
+        )
     return table
 
 
@@ -73,11 +124,9 @@ def comparison(before: Mapping[str, float], after: Mapping[str, float]) -> Table
 
 
 def plan_summary(planned: Sequence[Planned]) -> str:
-    done = sum(item.state.kind == "finished" for item in planned)
-    left = sum(item.flops for item in planned if item.state.kind != "finished")
-    return (
-        f"{len(planned)} trials: {done} done, {len(planned) - done} to run, {left:.2e} operations"
-    )
+    costs = [item.flops for item in planned if item.state.kind != "finished"]
+    done = len(planned) - len(costs)
+    return f"{len(planned)} trials: {done} done, {len(costs)} to run, {sum(costs):.2e} operations"
 
 
 def elsewhere(planned: Sequence[Planned]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -125,8 +126,8 @@ def sync_all(root: Path) -> list[str]:
 def mend(root: Path) -> list[str]:
     """Make MLflow's statuses right again after a crash -> what could not be, and the remedy.
 
-    Sends the trials that have changed since they were last sent. MLflow is imported only if there
-    are any.
+    Sends the trials that have changed since they were last sent; a trial that runs has a sweep
+    that mirrors it. MLflow is imported only if there are any.
     """
     stale = [item for directory in directories(root) for item in _stale(root, directory)]
     running = list(_running_runs(root))
@@ -148,9 +149,16 @@ def trials_path(root: Path) -> Path:
 
 def directories(root: Path) -> list[Path]:
     """The directories of every trial and rerun, in a fixed order."""
-    trials = sorted(trials_path(root).glob("*"))
-    reruns = sorted(trials_path(root).glob("*/reruns/*"))
-    return [path for path in (*trials, *reruns) if path.is_dir()]
+    trials = _folders(trials_path(root))
+    return [*trials, *(rerun for trial in trials for rerun in _folders(trial / "reruns"))]
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return [path / name for name in sorted(e.name for e in entries if e.is_dir())]
+    except FileNotFoundError:
+        return []
 
 
 def _wanted(directory: Path) -> Iterator[Item]:
@@ -158,17 +166,27 @@ def _wanted(directory: Path) -> Iterator[Item]:
     about = Record(directory).read_json("trial.json")
     if about is not None:
         yield identity_from(about), directory
-    for path in sorted(directory.glob("mirror-*.json")):
+    for path in _notes(directory):
         try:
-            yield identity_from(json.loads(path.read_text("utf-8"))["trial"]), directory
+            yield identity_from(json.loads(path.read_bytes())["trial"]), directory
         except (ValueError, KeyError):
             continue  # a file that is not ours
 
 
+def _notes(directory: Path) -> list[Path]:
+    names = sorted(os.listdir(directory))
+    return [directory / n for n in names if n.startswith("mirror-") and n.endswith(".json")]
+
+
 def _stale(root: Path, directory: Path) -> Iterator[Item]:
+    """The runs that a sweep which is no more has left behind."""
+    now = fingerprint(directory)
+    *_, is_running = now
+    if is_running:
+        return
     for identity, _ in dict.fromkeys(_wanted(directory)):
         sent = read_notes(notes_path(root, identity, directory))
-        if sent is not None and sent.seen != fingerprint(directory):
+        if sent is not None and sent.seen != now:
             yield identity, directory
 
 

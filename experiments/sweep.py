@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from experiments.runners.local import TERM_GRACE_S, Ended
 from experiments.study import Trial
@@ -11,10 +11,13 @@ from experiments.worker import CLAIMED_ELSEWHERE, Job
 from lit_transformer import config_io
 from lit_transformer.config import DataConfig
 from lit_transformer.config_io import ConfigError
-from lit_transformer.data import corpora, translation, vocab
+from lit_transformer.data import corpora
 from lit_transformer.data.cache import hashed_anew
 from lit_transformer.model import cost
 from lit_transformer.record import Record, State
+
+if TYPE_CHECKING:
+    from lit_transformer.data.translation import TokenizedPart
 
 NOMINAL_LENGTH = 28.0
 """Tokens of a mean sentence, for counting operations before the corpus is tokenized (WMT14's)."""
@@ -61,8 +64,12 @@ class Root:
     def cache(self) -> Path:
         return self.mlruns / "cache"
 
+    @property
+    def trials(self) -> Path:
+        return self.mlruns / "trials"
+
     def trial(self, digest: str) -> Path:
-        return self.mlruns / "trials" / digest
+        return self.trials / digest
 
 
 class Planned(NamedTuple):
@@ -142,6 +149,9 @@ def prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> 
 
 
 def _prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> None:
+    # Here, since whoever only asks how trials stand needs neither numpy nor sentencepiece.
+    from lit_transformer.data import translation, vocab
+
     for data in _data(trials):
         say(f"preparing {data.corpus} {data.source_language}-{data.target_language}")
         corpus = corpora.prepare(data, root.cache)
@@ -157,7 +167,7 @@ def _data(trials: Sequence[Trial]) -> Collection[DataConfig]:
     return {trial.config.data.model_dump_json(): trial.config.data for trial in trials}.values()
 
 
-def _left_out(part: translation.TokenizedPart, limit: int) -> str:
+def _left_out(part: "TokenizedPart", limit: int) -> str:
     counts = (
         (part.skipped, f"left out as longer than data.max_tokens={limit}"),
         (part.empty, "left out as empty"),

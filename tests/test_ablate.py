@@ -243,7 +243,7 @@ def test_a_plan_tells_how_many_trials_share_a_gpu(
     assert "a GPU" not in ablate(*words).out  # on the CPU nothing changes
     assert "1 trial a GPU: the largest takes about 1.0 GiB" in ablate(*words, "--gpus", "0").out
     too_large = ablate(*words, "--gpus", "1", "--set", "model.d_ff=1000000").out
-    assert "tiny/base seed 1 needs about 1.0 GiB and 0.0 GiB are free" in too_large
+    assert "tiny/base seed 1 needs about 1.5 GiB and 0.0 GiB are free" in too_large
 
 
 def test_a_status_where_nothing_ran_makes_nothing(toy: Toy, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from analysis import published, report, tables
-from analysis.report import Places, Sample
+from analysis.listing import Places
+from analysis.report import Sample
 from analysis.tables import Table
 from tests.analysis.example import curve, heading, run, stored, trials
 

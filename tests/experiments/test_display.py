@@ -119,3 +119,17 @@ def test_a_terminal_shows_the_whole_and_each_trial(planned: list[Planned]) -> No
     assert "1 of 4 trials" in text
     assert "training 3/16" in text
     assert "starting" in text
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 400])
+def test_columns_are_what_rich_draws(planned: list[Planned], width: int) -> None:
+    table = display.status_table(planned)
+    table.add_row("界", "[b]", "", "17", "", "a place")
+
+    def drawn(picture: object) -> str:
+        console = Console(file=io.StringIO(), width=width)
+        console.print(picture)
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    assert drawn(table) == drawn(table._wrapped())
