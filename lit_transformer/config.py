@@ -230,7 +230,8 @@ class DecodeConfig(Config):
     extra_length: Annotated[int, Field(ge=0)] = 50
     """Output tokens allowed beyond the source's length (section 6.1)."""
     batch_sentences: Annotated[Count, NOT_IDENTITY] = 64
-    """Sentences decoded together."""
+    """At most this many sentences decoded together with a beam of 4; another beam takes as many
+    hypotheses, greedy search four times the sentences."""
 
 
 class RunConfig(Config):

@@ -28,6 +28,8 @@ from lit_transformer.config import DecodeConfig
 NEVER = -torch.inf
 BLOCK = 64
 """Tokens whose maximum is found first."""
+BEAM_OF_BATCH = 4
+"""The beam for which decode.batch_sentences is stated."""
 SIDE_BY_SIDE = 2
 """Batches searched at once on a CPU, by as many threads each as that leaves."""
 
@@ -130,7 +132,7 @@ def search(
     assert all(len(source) for source in sources), "a source has at least its end mark"
     # Longest first: sentences of like length pad little, and memory runs out early or not at all.
     order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
-    size = decode.batch_sentences
+    size = batch_size(len(sources), decode, device)
     batches = [order[first : first + size] for first in range(0, len(order), size)]
 
     def find(batch: Sequence[int]) -> list[Hypothesis]:
@@ -146,6 +148,16 @@ def search(
     return [found[index] for index in range(len(sources))]
 
 
+def batch_size(sentences: int, decode: DecodeConfig, device: torch.device) -> int:
+    """As many as decode.batch_sentences allows, and so few that every worker has a batch."""
+    most = decode.batch_sentences * BEAM_OF_BATCH // decode.beam
+    return max(1, min(most, -(-sentences // workers_on(device))))
+
+
+def workers_on(device: torch.device) -> int:
+    return min(SIDE_BY_SIDE, torch.get_num_threads()) if device.type == "cpu" else 1
+
+
 @contextmanager
 def side_by_side(
     find: Callable[[Sequence[int]], list[Hypothesis]],
@@ -158,7 +170,7 @@ def side_by_side(
     batches with half of the threads each occupy them better. A model is asked by both at once.
     """
     threads = torch.get_num_threads()
-    workers = min(SIDE_BY_SIDE, threads, len(batches)) if device.type == "cpu" else 1
+    workers = min(workers_on(device), len(batches))
     if workers <= 1:
         yield map(find, batches)
         return

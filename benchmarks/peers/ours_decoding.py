@@ -2,8 +2,8 @@
 # requires-python = ">=3.11"
 # dependencies = []
 # ///
-"""This project's search, as it is shipped but for the length penalty, which others define
-otherwise: there is none."""
+"""This project's search, as it is shipped but for the length penalty: there is none, as with the
+others, which define it otherwise."""
 
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from lit_transformer.model.transformer import Transformer
 
 
 class Decoding:
+    alpha = 0.0
+
     def __init__(self, workload: Path, weights: Path, threads: int) -> None:
         torch.set_num_threads(threads)
         self.sources = Sources(workload)
@@ -31,7 +33,7 @@ class Decoding:
         found = search(
             Stepper(self.model),
             self.sources.ids(first, count),
-            DecodeConfig(beam=beam, alpha=0.0, extra_length=EXTRA_LENGTH),
+            DecodeConfig(beam=beam, alpha=self.alpha, extra_length=EXTRA_LENGTH),
             pad=meta["pad"],
             bos=meta["bos"],
             eos=meta["eos"],

@@ -339,6 +339,24 @@ def test_batches_side_by_side_are_batches_one_after_another(beam, monkeypatch):
 
 
 @pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize(
+    ("sentences", "beam", "expected"),
+    [
+        (1000, 4, 64),
+        (1000, 1, 256),
+        (1000, 8, 32),
+        (1000, 300, 1),
+        (200, 1, 100),
+        (5, 4, 3),
+        (0, 4, 1),
+    ],
+)
+def test_a_batch_has_so_many_hypotheses_and_leaves_some_to_the_other(sentences, beam, expected):
+    decode = DecodeConfig(beam=beam, batch_sentences=64)
+    assert decoding.batch_size(sentences, decode, CPU) == expected
+
+
+@pytest.mark.usefixtures("_two_threads")
 def test_after_an_error_no_further_batch_is_begun():
     model, begun = Chance(12, 0.0), []
 
