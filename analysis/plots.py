@@ -1,31 +1,23 @@
 """A table's pictures: differences from base, and learning curves."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
-from rich.cells import cell_len
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from analysis import svg
 from analysis.columns import groups, plain, value
-from analysis.curves import Curve, by_row
-from analysis.svg import FAINT, HAIR, INK, LINES, PAGE, LogScale, Scale
-from analysis.tables import PERPLEXITY, Table
+from analysis.svg import FAINT, HAIR, INK, LINES, PAGE, VARIABLES
+from analysis.tables import PERPLEXITY, Row, Table
 
 CURVES = {
     "valid.perplexity": "Perplexity on the valid part",
     "valid.curve_bleu": "BLEU of greedy search, first sentences of the valid part",
 }
-ROW, BREAK = 15.5, 9.3
-"""Height of an arm's line in the picture of differences, and of a break between groups."""
-DIFFERENCES = 331.0
-"""Width of that picture without its names."""
-PANEL = (238.0, 151.0)
-"""Width and height of a panel of curves without its numbers."""
-TICK, GAP, EDGE = 3.0, 3.0, 4.0
-"""Length of a tick, way from it to its number, room at a picture's edges."""
-BELOW = TICK + GAP + svg.LETTERS + EDGE
-"""Room for the numbers below."""
 
 
 class Panel(NamedTuple):
@@ -36,14 +28,13 @@ class Panel(NamedTuple):
     key: tuple[tuple[str, bool, str], ...]
 
 
-class Mark(NamedTuple):
-    """An arm's place in the picture of differences: ours, its deviation, and the paper's."""
+class Curve(NamedTuple):
+    """One arm over its seeds: mean, lowest and highest at each step that every seed reached."""
 
-    arm: str
-    y: float
-    ours: float | None
-    half: float
-    paper: float | None
+    steps: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
 
 
 def differences(table: Table, metric: str, figure: str) -> str:
@@ -52,108 +43,112 @@ def differences(table: Table, metric: str, figure: str) -> str:
     BLEU in points; perplexity in per cent of base's. Empty where base has no score.
     """
     base = table.base.mean(metric)
-    if base is None:
+    rows = [row for row in table.rows if row is not table.base]
+    if base is None or not any(row.mean(metric) is not None for row in rows):
         return ""
-    marks = list(_marks(table, metric, figure, base))
-    if all(mark.ours is None for mark in marks):
-        return ""
-    band = (table.base.measures[metric].deviation or 0.0) * _factor(metric, base)
-    left = EDGE + svg.ADVANCE * max(cell_len(mark.arm) for mark in marks) + GAP
-    bottom = max(mark.y for mark in marks) + ROW * 0.7
-    low, high = _reach(marks, band)
-    margin = 0.05 * (high - low) or 1.0
-    scale = Scale(low - margin, high + margin, left, left + DIFFERENCES)
-    parts = list(_ground(scale, band, bottom))
-    for mark in marks:
-        parts += _arm(mark, scale)
-    return svg.inline(parts, scale.end + EDGE, bottom + BELOW, f"Difference from base, {metric}")
+    scale = 100 / base if metric == PERPLEXITY else 1.0
+    places = _places(table)
+    with svg.style(f"differences {metric}"):
+        drawing = Figure(figsize=(4.6, 0.55 + 0.19 * (max(places.values()) + 1)))
+        axes = drawing.add_axes((0.0, 0.0, 1.0, 1.0))
+        _zero(axes, table, metric, scale)
+        for row in rows:
+            _arm(axes, table, row, places[row.arm], metric, figure, scale, base)
+        axes.set_yticks(
+            [places[row.arm] for row in rows],
+            [plain(row.arm) for row in rows],
+            color=INK,
+            parse_math=False,
+        )
+        axes.set_ylim(max(places.values()) + 0.7, 0.3)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(FuncFormatter(_offset))
+        return svg.inline(drawing, f"Difference from base, {metric}")
 
 
 def curves(table: Table, histories: pd.DataFrame, metric: str) -> list[Panel]:
     """Learning curves by group, base in each; one vertical scale for all."""
-    found = zip(table.rows, by_row(table.rows, histories, metric), strict=True)
-    drawn = {row.arm: curve for row, curve in found if curve.steps}
+    found = {row.arm: _curve(row, histories, metric) for row in table.rows}
+    drawn = {arm: curve for arm, curve in found.items() if curve.steps}
     if not drawn:
         return []
     limits = _limits(drawn.values(), metric == PERPLEXITY)
-    base = table.base.arm
-    panels: list[Panel] = []
+    panels = []
     for name, numbers in groups(table):
-        arms = [table.rows[n].arm for n in numbers if table.rows[n].arm in drawn]
-        arms = [arm for arm in arms if arm != base] or arms
-        if arms and (arms != [base] or len(drawn) == 1):
-            title = name if len(numbers) > 1 or name else arms[0]
-            some = {arm: drawn[arm] for arm in dict.fromkeys([base, *arms]) if arm in drawn}
-            place = f"clip-{metric}-{len(panels)}"
-            panels.append(_panel(some, base, title, metric, limits, place))
+        rows = [table.rows[n] for n in numbers if table.rows[n].arm in drawn]
+        rows = [row for row in rows if row is not table.base] or rows
+        if rows and (rows != [table.base] or len(drawn) == 1):
+            title = name if len(numbers) > 1 or name else rows[0].arm
+            panels.append(_panel(table, rows, drawn, title, metric, limits))
     return panels
 
 
-def _factor(metric: str, base: float) -> float:
-    return 100 / base if metric == PERPLEXITY else 1.0
-
-
-def _marks(table: Table, metric: str, figure: str, base: float) -> Iterator[Mark]:
+def _places(table: Table) -> dict[str, float]:
     """A line for each arm but base, and half a line between groups."""
-    y, factor = EDGE - ROW * 0.4, _factor(metric, base)
-    paper = _factor(metric, getattr(table.base.paper, figure)) if table.base.paper else 1.0
+    places: dict[str, float] = {}
+    line = 1.0
     for _, numbers in groups(table):
         rows = [table.rows[n] for n in numbers if table.rows[n] is not table.base]
         for row in rows:
-            y += ROW
-            mean, theirs = row.mean(metric), table.paper_difference(row, figure)
-            deviation = None if mean is None else row.measures[metric].deviation
-            yield Mark(
-                plain(row.arm),
-                y,
-                None if mean is None else (mean - base) * factor,
-                (deviation or 0.0) * factor,
-                None if theirs is None else theirs * paper,
-            )
-        y += BREAK if rows else 0.0
+            places[row.arm] = line
+            line += 1
+        line += 0.6 if rows else 0
+    return places
 
 
-def _reach(marks: Iterable[Mark], band: float) -> tuple[float, float]:
-    ends = [-band, band]
-    for mark in marks:
-        ends += [] if mark.paper is None else [mark.paper]
-        ends += [] if mark.ours is None else [mark.ours - mark.half, mark.ours + mark.half]
-    return min(ends), max(ends)
+def _zero(axes: Axes, table: Table, metric: str, scale: float) -> None:
+    deviation = table.base.measures[metric].deviation
+    if deviation is not None:
+        band = deviation * scale
+        axes.axvspan(-band, band, color=HAIR, linewidth=0, alpha=0.6, zorder=0)
+    axes.axvline(0, color=FAINT, linewidth=0.6, zorder=1)
 
 
-def _ground(scale: Scale, band: float, bottom: float) -> Iterator[str]:
-    """Base's line with its spread, and the axis below."""
-    if band:
-        ends = [(scale.at(-band), EDGE), (scale.at(band), EDGE)]
-        yield svg.area([*ends, *((x, bottom) for x, _ in reversed(ends))], HAIR, 0.6)
-    yield svg.line([(scale.at(0), EDGE), (scale.at(0), bottom)], FAINT, 0.6, False)
-    numbers = svg.ticks(scale.low, scale.high, 6)
-    words = [f"{n:+g}".replace("-", "−") if n else "base" for n in numbers]  # noqa: RUF001
-    yield from _axis_below(scale, bottom, numbers, words)
+def _offset(tick: float, _: int) -> str:
+    return f"{tick:+g}".replace("-", "−") if tick else "base"  # noqa: RUF001
 
 
-def _axis_below(
-    scale: Scale, y: float, numbers: Sequence[float], words: Sequence[str]
-) -> Iterator[str]:
-    yield svg.line([(scale.start, y), (scale.end, y)], FAINT, 0.6, False)
-    for number, word in zip(numbers, words, strict=True):
-        x = scale.at(number)
-        yield svg.line([(x, y), (x, y + TICK)], FAINT, 0.6, False)
-        yield svg.text((x, y + TICK + GAP + svg.LETTERS * 0.75), word, "middle", FAINT)
-
-
-def _arm(mark: Mark, scale: Scale) -> Iterator[str]:
-    y = mark.y
-    yield svg.line([(scale.start, y), (scale.end, y)], HAIR, 0.5, False)
-    yield svg.text((scale.start - GAP, y + svg.LETTERS * 0.35), mark.arm, "end", INK)
-    if mark.paper is not None:
-        yield svg.dot((scale.at(mark.paper), y), 2.6, PAGE, FAINT)
-    if mark.ours is None:
+def _arm(
+    axes: Axes,
+    table: Table,
+    row: Row,
+    place: float,
+    metric: str,
+    figure: str,
+    scale: float,
+    base: float,
+) -> None:
+    axes.axhline(place, color=HAIR, linewidth=0.5, zorder=0)
+    theirs = table.paper_difference(row, figure)
+    if theirs is not None and table.base.paper is not None:
+        of = 100 / getattr(table.base.paper, figure) if metric == PERPLEXITY else 1.0
+        axes.plot(theirs * of, place, "o", ms=5.2, mfc=PAGE, mec=FAINT, mew=0.9, zorder=3)
+    mean = row.mean(metric)
+    if mean is None:
         return
-    if mark.half:
-        ends = (mark.ours - mark.half, mark.ours + mark.half)
-        yield svg.line([(scale.at(end), y) for end in ends], LINES[0], 1.4, False)
-    yield svg.dot((scale.at(mark.ours), y), 2.3, LINES[0], LINES[0])
+    measure, at = row.measures[metric], (mean - base) * scale
+    if measure.deviation is not None:
+        half = measure.deviation * scale
+        axes.plot([at - half, at + half], [place, place], color=LINES[0], lw=1.4, zorder=4)
+    axes.plot(at, place, "o", ms=4.6, mfc=LINES[0], mec=LINES[0], mew=0.9, zorder=5)
+
+
+def _curve(row: Row, histories: pd.DataFrame, metric: str) -> Curve:
+    """Finished runs, or those that began where none finished."""
+    runs = row.runs or tuple(slot.run for slot in row.slots if slot.run is not None)
+    names = [run.run_id for run in runs]
+    chosen = histories[histories["run_id"].isin(names) & (histories["metric"] == metric)]
+    points = chosen.drop_duplicates(["run_id", "step"], keep="last")
+    wide = points.pivot(index="step", columns="run_id", values="value")
+    wide = wide.replace([math.inf, -math.inf], math.nan).dropna().sort_index()
+    return Curve(
+        [float(step) for step in wide.index],
+        wide.mean(axis=1).tolist(),
+        wide.min(axis=1).tolist(),
+        wide.max(axis=1).tolist(),
+    )
 
 
 def _limits(drawn: Iterable[Curve], logarithmic: bool) -> tuple[float, float]:
@@ -167,77 +162,61 @@ def _limits(drawn: Iterable[Curve], logarithmic: bool) -> tuple[float, float]:
 
 
 def _panel(
+    table: Table,
+    rows: Sequence[Row],
     drawn: Mapping[str, Curve],
-    base: str,
     title: str,
     metric: str,
     limits: tuple[float, float],
-    place: str,
 ) -> Panel:
-    """The curves of some arms; `place` is a name that no other panel of the page has."""
-    numbers = _round_numbers(*limits, metric == PERPLEXITY)
-    words = [f"{number:g}" for number in numbers]
-    left = EDGE + svg.ADVANCE * max(map(len, words), default=0) + GAP + TICK
-    right, bottom = left + PANEL[0], EDGE + PANEL[1]
-    last = max(1.0, *(curve.steps[-1] for curve in drawn.values()))
-    across = Scale(0.0, 1.05 * last, left, right)
-    up = (LogScale if metric == PERPLEXITY else Scale)(*limits, bottom, EDGE)
-    key = tuple(_key(list(drawn), base))
-    lines = [
-        part
-        for colour, dashed, arm in key
-        for part in _draw(drawn[arm], across, up, colour, dashed, 2.2 if colour == FAINT else 1.3)
-    ]
-    parts = [*_axis_left(across, up, numbers, words), *_steps_below(across, bottom)]
-    parts.append(svg.clipped(lines, (left, EDGE), (right, bottom), place))
-    name = f"{CURVES.get(metric, metric)}, {title}"
-    return Panel(title, svg.inline(parts, right + EDGE, bottom + BELOW, name), key)
+    key: list[tuple[str, bool, str]] = []
+    with svg.style(f"curve {metric} {title}"):
+        drawing = Figure(figsize=(3.3, 2.1))
+        axes = drawing.add_axes((0.0, 0.0, 1.0, 1.0))
+        if table.base.arm in drawn and table.base not in rows:
+            _draw(axes, drawn[table.base.arm], FAINT, False, 2.2)
+            key.append(("--faint", False, table.base.arm))
+        for number, row in enumerate(rows):
+            colour, dashed = LINES[number % len(LINES)], number >= len(LINES)
+            _draw(axes, drawn[row.arm], colour, dashed, 1.3)
+            key.append((VARIABLES[colour], dashed, row.arm))
+        _scales(axes, metric == PERPLEXITY, limits)
+        return Panel(
+            title, svg.inline(drawing, f"{CURVES.get(metric, metric)}, {title}"), tuple(key)
+        )
 
 
-def _key(arms: Sequence[str], base: str) -> Iterator[tuple[str, bool, str]]:
-    """Colour, dashes and arm of each line: base's in grey behind others, if there are any."""
-    if base in arms and len(arms) > 1:
-        yield FAINT, False, base
-        arms = [arm for arm in arms if arm != base]
-    for number, arm in enumerate(arms):
-        yield LINES[number % len(LINES)], number >= len(LINES), arm
+def _draw(axes: Axes, curve: Curve, colour: str, dashed: bool, width: float) -> None:
+    axes.fill_between(
+        curve.steps, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0, zorder=2
+    )
+    axes.plot(
+        curve.steps,
+        curve.mean,
+        color=colour,
+        lw=width,
+        ls="--" if dashed else "-",
+        marker="o" if len(curve.steps) == 1 else "",
+        ms=3,
+        zorder=3,
+    )
 
 
-def _draw(
-    curve: Curve, across: Scale, up: Scale | LogScale, colour: str, dashed: bool, width: float
-) -> Iterator[str]:
-    """The band from the lowest seed to the highest, where there are several, and the mean."""
-    xs = [across.at(step) for step in curve.steps]
-    mean = [(x, up.at(number)) for x, number in zip(xs, curve.mean, strict=True)]
-    if curve.low != curve.high:
-        low = [(x, up.at(number)) for x, number in zip(xs, curve.low, strict=True)]
-        high = [(x, up.at(number)) for x, number in zip(xs, curve.high, strict=True)]
-        yield svg.area([*low, *reversed(high)], colour, 0.15)
-    if len(mean) == 1:
-        yield svg.dot(mean[0], 1.5, colour, colour)
-    else:
-        yield svg.line(mean, colour, width, dashed)
-
-
-def _round_numbers(low: float, high: float, logarithmic: bool) -> list[float]:
-    if not logarithmic:
-        return svg.ticks(low, high, 8)
-    steps = (base * 10.0**power for power in range(7) for base in (1, 1.5, 2, 3, 4, 5, 7))
-    return [step for step in steps if low <= step <= high]
-
-
-def _axis_left(
-    across: Scale, up: Scale | LogScale, numbers: Sequence[float], words: Sequence[str]
-) -> Iterator[str]:
-    for number, word in zip(numbers, words, strict=True):
-        y = up.at(number)
-        yield svg.line([(across.start, y), (across.end, y)], HAIR, 0.5, False)
-        yield svg.line([(across.start - TICK, y), (across.start, y)], FAINT, 0.6, False)
-        at = (across.start - TICK - GAP, y + svg.LETTERS * 0.35)
-        yield svg.text(at, word, "end", FAINT)
-    yield svg.line([(across.start, up.start), (across.start, up.end)], FAINT, 0.6, False)
-
-
-def _steps_below(across: Scale, y: float) -> Iterator[str]:
-    numbers = [number for number in svg.ticks(0.0, across.high, 4) if number == round(number)]
-    yield from _axis_below(across, y, numbers, [value(round(number)) for number in numbers])
+def _scales(axes: Axes, logarithmic: bool, limits: tuple[float, float]) -> None:
+    if logarithmic:
+        axes.set_yscale("log")
+        ticks = [
+            base * 10**power
+            for power in range(7)
+            for base in (1, 1.5, 2, 3, 4, 5, 7)
+            if limits[0] <= base * 10**power <= limits[1]
+        ]
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(axis="y", which="minor", length=0)
+    axes.set_ylim(*limits)
+    axes.grid(axis="y", color=HAIR, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: value(round(x))))
