@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import NamedTuple, Protocol
 
 from scipy.special import stdtrit
@@ -90,7 +90,7 @@ class Measure:
     @cached_property
     def deviation(self) -> float | None:
         """Sample standard deviation (n - 1) over seeds; one seed has none."""
-        return None if self.withheld or len(self.values) < 2 else deviation(self.values)
+        return None if self.withheld or len(self.values) < 2 else stdev(self.values)
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
@@ -100,30 +100,6 @@ class Measure:
             return None
         half = _student(n - 1) * deviation / math.sqrt(n)
         return mean - half, mean + half
-
-
-def deviation(values: Sequence[float]) -> float:
-    """`statistics.stdev`: the double next to the exact root, a large table's in a quarter the time.
-
-    A double is a whole number over a power of two, so that all is reckoned in whole numbers.
-    """
-    ratios = [value.as_integer_ratio() for value in values]
-    scale = max(below for _, below in ratios)
-    whole = [above * (scale // below) for above, below in ratios]
-    n, total = len(whole), sum(whole)
-    squares = n * sum(number * number for number in whole) - total * total
-    return _root(squares, n * (n - 1) * scale * scale)
-
-
-def _root(above: int, below: int) -> float:
-    """The double next to the root of above / below."""
-    if above == 0:
-        return 0.0
-    # Enough bits that what is cut off, of which the last bit tells, decides no rounding.
-    shift = max(0, 110 - above.bit_length() + below.bit_length()) // 2 + 1
-    above <<= 2 * shift
-    root = math.isqrt(above // below)
-    return (root | (root * root * below != above)) / (1 << shift)
 
 
 @cache
