@@ -164,12 +164,15 @@ def status(
     from experiments.sweep import Root, plan
 
     trials = _expand(*_load(study, setting), seeds, only, sets)
-    planned = plan(trials, Root(root))
+    planned, stale = plan(trials, Root(root)), mirror.stale(root, trials)
     if as_json:
-        print(json.dumps(display.plan_json(planned), indent=1))
+        print(json.dumps(display.status_json(planned, stale), indent=1))
     else:
         _console().print(display.status_table(planned))
         _console().print(display.plan_summary(planned), highlight=False)
+        if stale:
+            told = display.stale_note(stale)
+            _console().print(told, markup=False, highlight=False, soft_wrap=True)
     for problem in mirror.mend(root):
         print(problem, file=sys.stderr)
 
@@ -413,12 +416,12 @@ def _sweep(
 
 
 def _carry_out(planned: Sequence[Planned], root: Path, slots: Sequence[Slot]) -> bool:
-    """Run what is not finished -> whether everything is."""
+    """Run what is not over -> whether everything is finished."""
     from experiments import display, mirror, sweep
     from experiments.runners.local import LocalRunner
 
     place, console = sweep.Root(root), _console()
-    todo = [item.trial for item in planned if item.record.result() is None]
+    todo = [item.trial for item in planned if not item.state.is_over]
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         with mirror.Mirror(root) as mirrored, LocalRunner(slots if todo else ()) as runner:

@@ -158,6 +158,7 @@ def tags(trial: Trial, root_id: str, folder: str) -> dict[str, str]:
         "ablate.commit": start.get("commit"),
         "ablate.dirty": start.get("dirty"),
         "ablate.device": start.get("device"),
+        "ablate.micro_tokens": start.get("micro_tokens"),
         "ablate.kind": trial.state.kind,
         "ablate.trained_as": _trained_as(trial),
         "ablate.rerun_of": about.get("rerun_of"),

@@ -16,12 +16,15 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from experiments.description import Identity
 from experiments.sweep import Planned
 
 JSON_FORMAT = 1
 """Raised when a key of the JSON object is renamed or removed."""
 GAP = "  "
 """Between two columns."""
+STALE_NAMED = 12
+"""Stale trials that are named one by one before the rest is counted."""
 SAY_EVERY_S = 30.0
 """Without a terminal: seconds between two lines about trials under way."""
 
@@ -124,9 +127,13 @@ def comparison(before: Mapping[str, float], after: Mapping[str, float]) -> Table
 
 
 def plan_summary(planned: Sequence[Planned]) -> str:
-    costs = [item.flops for item in planned if item.state.kind != "finished"]
-    done = len(planned) - len(costs)
-    return f"{len(planned)} trials: {done} done, {len(costs)} to run, {sum(costs):.2e} operations"
+    states = [item.state for item in planned]
+    costs = [item.flops for item, state in zip(planned, states, strict=True) if not state.is_over]
+    diverged = sum(state.kind == "diverged" for state in states)
+    done = f"{len(planned) - len(costs) - diverged} done"
+    if diverged:
+        done += f", {diverged} diverged (a result: `ablate rerun DIGEST` trains one again)"
+    return f"{len(planned)} trials: {done}, {len(costs)} to run, {sum(costs):.2e} operations"
 
 
 def elsewhere(planned: Sequence[Planned]) -> str:
@@ -138,8 +145,25 @@ def elsewhere(planned: Sequence[Planned]) -> str:
     return f"{trials} being trained by another process; the same command later goes on"
 
 
+def stale_note(stale: Sequence[Identity]) -> str:
+    """What to say of trials that no table of these rows counts."""
+    named = [f"{who.arm} seed {who.seed} (digest {who.digest})" for who in stale[:STALE_NAMED]]
+    rest = len(stale) - len(named)
+    more = f" and {rest} more" if rest else ""
+    return (
+        "stale, of a row or setting that was edited since or of another --set, and not counted: "
+        f"{', '.join(named)}{more}"
+    )
+
+
+def status_json(planned: Sequence[Planned], stale: Sequence[Identity]) -> dict[str, Any]:
+    """The object of `status --json`; see docs/json.md."""
+    named = [{"arm": who.arm, "seed": who.seed, "digest": who.digest} for who in stale]
+    return {**plan_json(planned), "stale": named}
+
+
 def plan_json(planned: Sequence[Planned]) -> dict[str, Any]:
-    """The object of `sweep --dry-run --json` and of `status --json`; see docs/json.md."""
+    """The object of `sweep --dry-run --json`; see docs/json.md."""
     return {
         "format": JSON_FORMAT,
         "trials": [

@@ -5,7 +5,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Self, final
@@ -129,18 +129,34 @@ def mend(root: Path) -> list[str]:
     Sends the trials that have changed since they were last sent; a trial that runs has a sweep
     that mirrors it. MLflow is imported only if there are any.
     """
-    stale = [item for directory in directories(root) for item in _stale(root, directory)]
+    behind = [item for directory in directories(root) for item in _left_behind(root, directory)]
     running = list(_running_runs(root))
     there = [(who, folder) for _, who, folder in running if folder.exists()]
     gone = [run_id for run_id, _, folder in running if not folder.exists()]
     wrong = [(who, folder) for who, folder in there if Record(folder).state().kind != "running"]
-    problems = _send_all(root, list(dict.fromkeys([*stale, *wrong])))
+    problems = _send_all(root, list(dict.fromkeys([*behind, *wrong])))
     for run_id in gone:
         try:
             Sender(root).kill(run_id)
         except Exception as error:  # as above
             problems.append(_problem(root, 1, [_message(error)]))
     return problems
+
+
+def stale(root: Path, trials: Sequence[Named]) -> list[Identity]:
+    """Trials under these names with other digests: of rows or settings as they were."""
+    wanted = {(_names(identify(trial)), trial.digest) for trial in trials}
+    names = {name for name, _ in wanted}
+    there = (who for folder in _folders(trials_path(root)) for who, _ in _wanted(folder))
+    return [
+        who
+        for who in dict.fromkeys(there)
+        if _names(who) in names and (_names(who), who.digest) not in wanted
+    ]
+
+
+def _names(who: Identity) -> tuple[str, str, str, int]:
+    return who.study, who.setting, who.arm, who.seed
 
 
 def trials_path(root: Path) -> Path:
@@ -178,7 +194,7 @@ def _notes(directory: Path) -> list[Path]:
     return [directory / n for n in names if n.startswith("mirror-") and n.endswith(".json")]
 
 
-def _stale(root: Path, directory: Path) -> Iterator[Item]:
+def _left_behind(root: Path, directory: Path) -> Iterator[Item]:
     """The runs that a sweep which is no more has left behind."""
     now = fingerprint(directory)
     *_, is_running = now

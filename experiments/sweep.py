@@ -1,20 +1,22 @@
 """The loop: trials -> runner -> tracking. What is done stays done."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from experiments import retries
 from experiments.runners.local import TERM_GRACE_S, Ended
 from experiments.study import Trial
 from experiments.worker import CLAIMED_ELSEWHERE, Job
 from lit_transformer import config_io
-from lit_transformer.config import DataConfig
+from lit_transformer.config import DataConfig, RunConfig
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora
 from lit_transformer.data.cache import hashed_anew
 from lit_transformer.model import cost
-from lit_transformer.record import Record, State
+from lit_transformer.record import Kind, Record, State
 
 if TYPE_CHECKING:
     from lit_transformer.data.translation import TokenizedPart
@@ -111,7 +113,7 @@ def plan_again(directory: Path, run_id: str) -> Planned:
     )
     reruns = directory.parent if directory.parent.name == "reruns" else directory / "reruns"
     last = max((int(path.name) for path in reruns.glob("[0-9]*")), default=0)
-    if last == 0 or Record(reruns / str(last)).result() is not None:
+    if last == 0 or Record(reruns / str(last)).state().is_over:
         last += 1
     return _planned(trial, reruns / str(last), run_id)
 
@@ -179,17 +181,19 @@ def _left_out(part: "TokenizedPart", limit: int) -> str:
 def run(
     planned: Sequence[Planned], root: Root, runner: Runner, mirror: Mirror, display: Display
 ) -> None:
-    """Train what is not finished, the costliest first, so that the last ones end together.
+    """Train what is not over, the costliest first, so that the last ones end together.
 
-    KeyboardInterrupt stops the trials under way, each with a checkpoint, and is raised again.
+    What ends badly is tried again where that may help. KeyboardInterrupt stops the trials under
+    way, each with a checkpoint, and is raised again.
     """
-    for item in planned:
-        if item.state.kind == "finished":
+    waiting = []
+    for item in sorted(planned, key=lambda item: -item.flops):
+        if item.state.is_over:
             mirror.watch(item.trial, item.record.path)
-    waiting = sorted(
-        (item for item in planned if item.record.result() is None), key=lambda item: -item.flops
-    )
+        else:
+            waiting.append(item)
     under_way: dict[str, Planned] = {}
+    tried: Counter[tuple[str, Kind]] = Counter()
     try:
         while waiting or runner.running:
             while waiting and runner.has_room():
@@ -198,7 +202,11 @@ def run(
                 mirror.watch(item.trial, item.record.path)
                 runner.submit(job(item, root))
             for ended in runner.poll(POLL_S):
-                _report(under_way.pop(ended.digest), ended, display)
+                item = under_way.pop(ended.digest)
+                _report(item, ended, display)
+                if ended.exit_status != CLAIMED_ELSEWHERE and _may_help(item, tried):
+                    display.say(f"again     {item.trial.title}{_lowered(item)}")
+                    waiting.insert(0, item)
             display.show(planned, runner.running)
     except KeyboardInterrupt:
         display.say(
@@ -210,14 +218,41 @@ def run(
         raise
 
 
+def _may_help(item: Planned, tried: Counter[tuple[str, Kind]]) -> bool:
+    """Whether to start a trial again that has just ended; counts how often that was asked."""
+    kind = item.state.kind
+    if kind == "out_of_memory":
+        return retries.fits_smaller(item.trial.config, item.record.ends("out_of_memory"))
+    tried[item.trial.digest, kind] += 1
+    return tried[item.trial.digest, kind] <= retries.AGAIN.get(kind, 0)
+
+
+def _lowered(item: Planned) -> str:
+    """What a trial that has run out of memory is made smaller by, to be told."""
+    config = _config(item)
+    if config == item.trial.config:
+        return ""
+    tokens, sentences = config.train.micro_tokens, config.decode.batch_sentences
+    return f": train.micro_tokens={tokens}, decode.batch_sentences={sentences}; the same updates"
+
+
+def _config(item: Planned) -> RunConfig:
+    """The trial's configuration, in passes as small as it has turned out to need."""
+    return retries.smaller(item.trial.config, item.record.ends("out_of_memory"))
+
+
 def job(item: Planned, root: Root) -> Job:
     """What the worker of a trial is told; the runner adds the device."""
-    trial = item.trial
+    config = _config(item)
     return Job(
-        digest=trial.digest,
-        config=config_io.dump(trial.config),
+        digest=item.trial.digest,
+        config=config_io.dump(config),
         directory=item.record.path.resolve(),
         about=about(item),
+        passes={
+            "micro_tokens": config.train.micro_tokens,
+            "batch_sentences": config.decode.batch_sentences,
+        },
         cache=root.cache.resolve(),
         gpu=None,
         threads=1,

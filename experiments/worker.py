@@ -37,6 +37,9 @@ class Job:
     directory: Path
     about: dict[str, Any]
     """Goes into trial.json: whose trial this is."""
+    passes: dict[str, int | None]
+    """Goes into the attempt's line: how much one pass takes in, which ends for want of memory
+    lower."""
     cache: Path
     gpu: str | None
     """CUDA device as CUDA_VISIBLE_DEVICES names it; None: the CPU."""
@@ -77,7 +80,8 @@ def work(job: Job) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu if job.gpu is not None else ""
     if record.read_json("trial.json") is None:
         record.write_json("trial.json", {"digest": job.digest, **job.about})
-    number = record.start_attempt(_about_this_process(job))
+    record.clear_partials()
+    number = record.start_attempt({**_about_this_process(job), **job.passes})
     kind, reason = _train(job, record, stop)
     record.end_attempt(number, kind, reason)
     logging.getLogger(__name__).info("%s %s", kind, reason)
@@ -89,7 +93,7 @@ def _train(job: Job, record: Record, stop: _Stop) -> tuple[Kind, str]:
     import torch
 
     from lit_transformer.callbacks import DivergedError, InterruptedTrialError
-    from lit_transformer.training import train
+    from lit_transformer.training import is_out_of_memory, train
 
     try:
         _check_server(job)
@@ -108,12 +112,9 @@ def _train(job: Job, record: Record, stop: _Stop) -> tuple[Kind, str]:
         return "diverged", str(end)
     except config_io.ConfigError as error:
         return "bad_configuration", str(error)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        traceback.print_exc()
-        return "out_of_memory", _first_line(error)
     except (Exception, SystemExit) as error:  # Lightning may leave by SystemExit
         traceback.print_exc()
-        if "DefaultCPUAllocator: can't allocate memory" in str(error):  # a RuntimeError in torch
+        if is_out_of_memory(error):
             return "out_of_memory", _first_line(error)
         return ("killed" if stop.asked else "failed"), _first_line(error)
     return "finished", ""

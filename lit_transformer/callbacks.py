@@ -83,6 +83,7 @@ class Journal(pl.Callback):
             checkpoints.restore_random_state(self._restored)
         self._mark, self._marked_tokens = self.train_seconds, self.target_tokens
         self._usage = Usage(pl_module.device)
+        self.progress("training", trainer.global_step, self.data.config.train.steps)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Update, batch_idx: int

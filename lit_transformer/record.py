@@ -37,6 +37,11 @@ class State(NamedTuple):
     reason: str
     attempts: int
 
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to train: a trial that diverged would do so again."""
+        return self.kind in ("finished", "diverged")
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """The whole file or none of it, on disk when this returns."""
@@ -165,6 +170,11 @@ class Record:
         line = {"attempt": number, "event": "end", "time": time.time()}
         append_line(self.attempts, {**line, "kind": kind, "reason": reason})
 
+    def ends(self, kind: Kind) -> int:
+        """How many attempts ended in this way."""
+        lines = read_lines(self.attempts)
+        return sum(line["event"] == "end" and line["kind"] == kind for line in lines)
+
     def state(self) -> State:
         """How the trial stands, whatever any tracker says."""
         lines = list(read_lines(self.attempts))
@@ -178,6 +188,13 @@ class Record:
         if lines[-1]["event"] == "start":
             return State("killed", "the process ended without a word", attempts)
         return State(lines[-1]["kind"], lines[-1]["reason"], attempts)
+
+    def clear_partials(self) -> None:
+        """Delete what killed attempts have left half written; for whoever holds the claim."""
+        for folder in (self.path, self.checkpoints, self.hypotheses, self.path / "scores"):
+            for path in folder.glob(".*.partial"):
+                if not path.name.startswith(".mirror-"):  # the sweep's, which holds another lock
+                    path.unlink(missing_ok=True)
 
     def claim(self) -> int | None:
         """Take the trial -> a descriptor that holds the claim while any process has it open.

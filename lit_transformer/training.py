@@ -30,6 +30,9 @@ from lit_transformer.model import cost
 from lit_transformer.module import TransformerModule
 from lit_transformer.record import Record, write_bytes
 
+MODELS = ("", ".averaged")
+"""What is behind a part's name in the scores of the last and of the averaged model."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -84,8 +87,8 @@ def train(
     record.write_json("environment.json", _environment(device, threads))
     torch.use_deterministic_algorithms(config.train.deterministic)
     totals = _fit(config, record, data, device, progress, should_stop)
-    averaged_steps = _average(config, record)
-    module = TransformerModule(config, len(data.vocab), data.vocab.pad).to(device)
+    averaged_steps = _average(config, record, data)
+    module = _build(config, data).to(device)
     scores, signatures = _evaluate(module, data, record, progress)
     parameters = cost.parameters(config.model, len(data.vocab))
     scores["cost.parameters"] = float(parameters.total)
@@ -158,10 +161,10 @@ def _fit(
 ) -> dict[str, float]:
     """Train to the last update -> tokens, seconds and operations. Leaves model.safetensors."""
     done = record.read_json("training.json")
-    if done is not None and checkpoints.is_whole(record.weights):
+    if done is not None and (_is_scored(record, data) or checkpoints.is_whole(record.weights)):
         return {**done, "seconds_of_this_attempt": 0.0}
     _seed(config.train.seed)
-    module = TransformerModule(config, len(data.vocab), data.vocab.pad)
+    module = _build(config, data)
     journal = Journal(record, data, progress, should_stop)
     resumed = checkpoints.newest_whole(record.checkpoints)
     trainer = pl.Trainer(
@@ -192,6 +195,32 @@ def _fit(
     return {**totals, "seconds_of_this_attempt": journal.train_seconds - before_s}
 
 
+def _is_scored(record: Record, data: TranslationData) -> bool:
+    """Whether every score is there: the weights may then be gone, as `train.keep` says."""
+    names = (f"{part}{suffix}" for part in data.evaluated for suffix in MODELS)
+    return all(record.read_json(f"scores/{name}.json") is not None for name in names)
+
+
+def _build(config: RunConfig, data: TranslationData) -> TransformerModule:
+    try:
+        return TransformerModule(config, len(data.vocab), data.vocab.pad)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = cost.parameters(config.model, len(data.vocab)).total
+        raise ConfigError(
+            f"model: its {size:,} parameters alone do not fit into memory; lower model.d_model, "
+            "model.d_ff or model.layers"
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of the device or of the host, was too small."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "DefaultCPUAllocator: can't allocate memory" in str(error)  # a RuntimeError in torch
+
+
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
@@ -217,11 +246,11 @@ def _flops(config: RunConfig, data: TranslationData, target_tokens: int) -> floa
     )
 
 
-def _average(config: RunConfig, record: Record) -> list[int]:
+def _average(config: RunConfig, record: Record, data: TranslationData) -> list[int]:
     """Leave averaged.safetensors -> the updates that went into it."""
     train = config.train
     steps = steps_to_average(train.steps, train.average_every, train.average_last)
-    if not checkpoints.is_whole(record.averaged):
+    if not _is_scored(record, data) and not checkpoints.is_whole(record.averaged):
         files = [checkpoints.step_file(record.checkpoints, step, ".safetensors") for step in steps]
         checkpoints.save_tensors(average(files), record.averaged)
     return steps
@@ -233,7 +262,7 @@ def _evaluate(
     """Score the last and the averaged model on every part; what is done stays done."""
     scores: dict[str, float] = {}
     signatures: dict[str, str] = {}
-    for weights, suffix in ((record.weights, ""), (record.averaged, ".averaged")):
+    for weights, suffix in zip((record.weights, record.averaged), MODELS, strict=True):
         for part in data.evaluated:
             name = f"{part}{suffix}"
             found = record.read_json(f"scores/{name}.json")

@@ -44,7 +44,7 @@ class RunnerContract(ABC):
 
     def test_a_failure_is_an_outcome(self, toy: Toy, tmp_path: Path) -> None:
         (diverges,) = toy.jobs(tmp_path, [1], ["base"], ["optim.rate_factor=1e30"])
-        (huge,) = toy.jobs(tmp_path, [1], ["base"], ["model.d_ff=1000000000000"])
+        (huge,) = toy.jobs(tmp_path, [1], ["base"], ["decode.beam=10000000000000"])
         with self.start(2) as runner:
             runner.submit(diverges)
             runner.submit(huge)

@@ -461,15 +461,16 @@ def test_a_trial_that_fails_is_recorded_and_the_others_go_on(toy: Toy, tmp_path:
     assert done.status == 1
     assert "2 of 4 trials finished" in done.out
     assert "diverged  tiny/wild seed 1: train.loss is" in done.out
-    assert "out_of_memory tiny/huge seed 1: RuntimeError" in done.out
-    assert sorted(kinds(tmp_path)) == ["diverged", "finished", "finished", "out_of_memory"]
+    assert "bad_configuration tiny/huge seed 1: model: its 66,000," in done.out
+    assert sorted(kinds(tmp_path)) == ["bad_configuration", "diverged", "finished", "finished"]
+    assert attempts(tmp_path) == [1] * 4
     found = in_mlflow(tmp_path)
     assert found.set_index("arm")["status"].to_dict() == {
         **{"base": "FINISHED", "A": "FINISHED", "wild": "FAILED", "huge": "FAILED"},
     }
     missing = json.loads(reports(tmp_path)["report.json"])["missing"]
     assert {(one["arm"], one["state"]) for one in missing} == {
-        *(("wild", "diverged"), ("huge", "out_of_memory")),
+        *(("wild", "diverged"), ("huge", "bad_configuration")),
     }
 
 

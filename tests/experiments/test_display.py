@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import display
+from experiments.description import Identity
 from experiments.sweep import Planned
 from tests.toy import Toy, documented, write_toy
 
@@ -66,15 +67,32 @@ def test_a_summary_counts_what_is_left(planned: list[Planned]) -> None:
     assert display.plan_summary(planned) == expected
 
 
+def test_a_trial_that_diverged_is_not_left_to_run(planned: list[Planned]) -> None:
+    waiting = planned[3].record
+    waiting.end_attempt(waiting.start_attempt({}), "diverged", "train.loss is nan")
+    told = display.plan_summary(planned)
+    assert told.startswith("4 trials: 1 done, 1 diverged (a result: `ablate rerun DIGEST`")
+    assert ", 2 to run, " in told
+
+
+def test_stale_trials_are_named_and_the_rest_is_counted() -> None:
+    stale = [Identity("tiny", "toy", "A", "A", seed, f"d{seed}") for seed in range(14)]
+    assert display.stale_note(stale[:1]).endswith("not counted: A seed 0 (digest d0)")
+    assert display.stale_note(stale).endswith("A seed 11 (digest d11) and 2 more")
+
+
 def test_trials_of_another_process_are_told_of(planned: list[Planned]) -> None:
     assert display.elsewhere(planned).startswith("1 trial is being trained by another process")
     assert display.elsewhere(planned[:2]) == ""
 
 
 def test_the_object_has_the_keys_of_its_page(planned: list[Planned]) -> None:
-    made = json.loads(json.dumps(display.plan_json(planned), allow_nan=False))
+    stale = [Identity("tiny", "toy", "A", "A", 1, "d")]
+    made = json.loads(json.dumps(display.status_json(planned, stale), allow_nan=False))
     whole, each = documented("--dry-run --json")
-    assert set(made) == whole
+    (beside,) = documented("ablate status")
+    assert set(made) == whole | beside
+    assert made["stale"] == [{"arm": "A", "seed": 1, "digest": "d"}]
     assert all(set(trial) == each for trial in made["trials"])
     kinds = [trial["kind"] for trial in made["trials"]]
     assert kinds == ["finished", "failed", "running", "waiting"]

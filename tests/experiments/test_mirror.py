@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from experiments import store
-from experiments.mirror import Mirror, mend, sync, sync_all
+from experiments.mirror import Mirror, mend, stale, sync, sync_all
 from experiments.tracking import Sender
 from lit_transformer.record import append_line
 from tests.experiments.directories import BEGAN, add_points, finish, identity, make_trial
@@ -184,3 +184,12 @@ def test_mlflow_is_imported_only_when_there_is_something_to_send(root: Path) -> 
         "assert mend(Path(sys.argv[1])) == []; sys.exit('mlflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script, str(root)], check=False).returncode == 0
+
+
+def test_trials_of_rows_as_they_were_are_stale(root: Path) -> None:
+    now, before = identity("A1"), identity("A1")._replace(digest="0" * 16)
+    for who in (now, before, identity("B1"), identity("A1", seed=2)):
+        make_trial(root, who)
+    assert stale(root, [now]) == [before]
+    assert stale(root, [now, before]) == []
+    assert stale(root / "elsewhere", [now]) == []

@@ -1,7 +1,7 @@
 """The loop, with a runner that trains nothing: what is started, told, skipped and stopped."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lit_transformer.config_io import ConfigError
 from lit_transformer.data import cache, corpora
 from lit_transformer.data.cache import sha256
 from lit_transformer.data.datamodule import TranslationData
-from lit_transformer.record import Kind, Record
+from lit_transformer.record import Kind, Record, read_lines
 from tests.toy import Toy, write_toy
 
 RESULT: dict[str, Any] = {
@@ -26,11 +26,15 @@ RESULT: dict[str, Any] = {
 
 
 class Runner:
-    """Writes an end into the directory of each trial, as it is told; two slots."""
+    """Writes an end into the directory of each trial, as it is told; two slots.
 
-    def __init__(self, ends: dict[str, Kind | int]) -> None:
+    A list of ends is used up one by one, and what comes after it is finished.
+    """
+
+    def __init__(self, ends: Mapping[str, Kind | int | list[Kind]]) -> None:
         self.ends = ends
         self.jobs: list[Job] = []
+        self.seen: list[Job] = []
         self.order: list[str] = []
         self.grace_s: float | None = None
 
@@ -43,6 +47,7 @@ class Runner:
 
     def submit(self, job: Job) -> None:
         self.jobs.append(job)
+        self.seen.append(job)
         self.order.append(job.digest)
 
     def poll(self, timeout_s: float) -> list[Ended]:
@@ -54,10 +59,12 @@ class Runner:
 
     def _end(self, job: Job) -> Ended:
         end = self.ends.get(job.digest, "finished")
+        if isinstance(end, list):
+            end = end.pop(0) if end else "finished"
         if isinstance(end, int):
             return Ended(job.digest, end)
         record = Record(job.directory)
-        number = record.start_attempt({})
+        number = record.start_attempt(job.passes)
         if end == "finished":
             record.write_json("result.json", RESULT)
         record.end_attempt(number, end, "the reason" if end != "finished" else "")
@@ -218,19 +225,76 @@ def test_what_is_done_is_mirrored_and_not_trained(toy: Toy, tmp_path: Path) -> N
     assert go(planned, tmp_path, Runner({})).said == []
 
 
-@pytest.mark.parametrize("kind", ["failed", "diverged", "out_of_memory", "bad_configuration"])
-def test_a_failure_names_its_log_and_keeps_back_no_other(
-    toy: Toy, tmp_path: Path, kind: Kind
+@pytest.mark.parametrize(
+    ("kind", "attempts"),
+    [("failed", 3), ("killed", 9), ("diverged", 1), ("bad_configuration", 1), ("out_of_memory", 7)],
+)
+def test_a_bad_end_names_its_log_is_tried_again_so_often_and_keeps_back_no_other(
+    toy: Toy, tmp_path: Path, kind: Kind, attempts: int
 ) -> None:
     first, *_ = planned = toy.plan(tmp_path, [1, 2])
     runner = Runner({first.trial.digest: kind})
     watcher = go(planned, tmp_path, runner)
     told = f"{kind:9} tiny/base seed 1: the reason (log: {first.record.log})"
-    assert told in watcher.said
+    assert watcher.said.count(told) == attempts
     assert [item.state.kind for item in planned] == [kind, *["finished"] * 3]
+    assert runner.order.count(first.trial.digest) == attempts == first.state.attempts
+
+
+@pytest.mark.parametrize("kind", ["failed", "killed", "bad_configuration", "out_of_memory"])
+def test_what_ended_badly_is_begun_again_by_the_next_sweep(
+    toy: Toy, tmp_path: Path, kind: Kind
+) -> None:
+    first, *_ = planned = toy.plan(tmp_path, [1])
+    go(planned, tmp_path, Runner({first.trial.digest: kind}))
     again = Runner({})
     go(planned, tmp_path, again)
     assert again.order == [first.trial.digest]
+
+
+def test_a_trial_that_diverged_is_a_result(toy: Toy, tmp_path: Path) -> None:
+    first, *_ = planned = toy.plan(tmp_path, [1])
+    go(planned, tmp_path, Runner({first.trial.digest: "diverged"}))
+    again = Runner({})
+    watcher = go(planned, tmp_path, again)
+    assert (again.order, first.state.kind) == ([], "diverged")
+    assert sorted(watcher.watched) == sorted(item.trial.digest for item in planned)
+
+
+def test_what_helped_ends_the_retries(toy: Toy, tmp_path: Path) -> None:
+    first, *_ = planned = toy.plan(tmp_path, [1])
+    watcher = go(planned, tmp_path, Runner({first.trial.digest: ["killed", "failed", "killed"]}))
+    assert (first.state.kind, first.state.attempts) == ("finished", 4)
+    assert watcher.said.count("again     tiny/base seed 1") == 3
+
+
+def test_want_of_memory_halves_passes_and_leaves_the_update_whole(toy: Toy, tmp_path: Path) -> None:
+    sets = ["train.tokens_per_batch=100", "data.max_tokens=30"]
+    first, *_ = planned = toy.plan(tmp_path, [1], ["base"], sets)
+    ends: list[Kind] = ["out_of_memory"] * 3
+    runner = Runner({first.trial.digest: ends})
+    watcher = go(planned, tmp_path, runner)
+    asked = [config_io.parse(job.config, job.directory / "config.yaml") for job in runner.seen]
+    assert [config.train.micro_tokens for config in asked] == [None, 50, 30, 30]
+    assert [config.decode.batch_sentences for config in asked] == [64, 32, 16, 8]
+    for config in asked:
+        assert config_io.digest(config, first.trial.checksums) == first.trial.digest
+        assert config.train.tokens_per_batch == 100
+    starts = [line for line in read_lines(first.record.attempts) if line["event"] == "start"]
+    assert [line["micro_tokens"] for line in starts] == [None, 50, 30, 30]
+    told = "train.micro_tokens=50, decode.batch_sentences=32; the same updates"
+    assert f"again     tiny/base seed 1: {told}" in watcher.said
+
+
+def test_a_trial_that_ran_out_of_memory_stays_small_in_the_next_sweep(
+    toy: Toy, tmp_path: Path
+) -> None:
+    (item,) = toy.plan(tmp_path, [1], ["base"])
+    ends: list[Kind] = ["out_of_memory", "bad_configuration"]
+    go([item], tmp_path, Runner({item.trial.digest: ends}))
+    runner = Runner({})
+    go([item], tmp_path, runner)
+    assert runner.seen[0].passes == {"micro_tokens": 32, "batch_sentences": 32}
 
 
 def test_a_trial_of_another_process_is_no_failure(toy: Toy, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def job(tmp_path: Path) -> Job:
         config="train: {steps: 3}",
         directory=tmp_path / "d",
         about={},
+        passes={},
         cache=tmp_path / "cache",
         gpu=None,
         threads=1,

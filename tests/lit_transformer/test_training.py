@@ -256,6 +256,16 @@ def test_weights_are_kept_where_the_configuration_says_so(tiny, cache, tmp_path,
     assert bool(list(tmp_path.glob("*.safetensors*"))) is whole
 
 
+@pytest.mark.parametrize("keep", ["nothing", "model"])
+def test_a_kill_at_the_very_end_costs_no_training(tiny, cache, tmp_path, monkeypatch, keep):
+    """Before result.json is written, and after the weights were deleted as the knob says."""
+    config = tiny({"train.keep": keep, "train.steps": 2})
+    before = run(config, tmp_path, cache)
+    for name in ("Trainer", "evaluate", "average"):
+        monkeypatch.setattr(training.pl if name == "Trainer" else training, name, None)
+    assert timeless(run(config, tmp_path, cache).scores) == timeless(before.scores)
+
+
 # What is computed
 
 
@@ -311,6 +321,12 @@ def test_a_model_that_the_last_update_ruined_has_diverged(tiny, cache, tmp_path)
     with pytest.raises(DivergedError, match=r"^valid\.loss is (nan|inf) at update 1$"):
         run(tiny({"optim.rate_factor": 1e30, "train.steps": 1}), tmp_path, cache)
     assert not Record(tmp_path).weights.exists()
+
+
+def test_a_model_that_no_memory_holds_is_a_bad_configuration(tiny, cache, tmp_path):
+    """Smaller passes would not help it."""
+    with pytest.raises(ConfigError, match=r"^model: its 66,0\S+ parameters alone do not fit"):
+        run(tiny({"model.d_ff": 10**12}), tmp_path, cache)
 
 
 def test_bfloat16_is_refused_where_it_would_be_emulated(tiny, cache, tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""Faults, on purpose: what the machine may do to a sweep, done to real ones. `make chaos`."""
