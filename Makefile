@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo table test check format clean
+.PHONY: help setup demo table test chaos check format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ table: setup  ## Run all twenty rows of Table 3 on the built-in corpus, two seed
 
 test: setup  ## Run all tests; options for pytest go into ARGS, as in ARGS="-m 'not slow' -n 2"
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: setup  ## Do to real sweeps what machines do to them, 200 faults (an hour); ARGS="--seed 7"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: setup  ## Check format, lint and types
 	$(BIN)/ruff format --check .

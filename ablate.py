@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -50,6 +51,8 @@ PerGpu = Annotated[
 AtOnce = Annotated[int | None, typer.Option(min=1, help="Most trials at once.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="An MLflow run's id, or a digest.")]
 
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+"""Errors of the system that the user can mend."""
 HERE = Path()
 WIDE = 240
 """Characters a line where there is no terminal: what a script reads is not broken into two."""
@@ -79,6 +82,16 @@ def _plain_errors() -> Iterator[None]:
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror}; make room there, or make it writable, and give the "
+            "same command again: it goes on where it was",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
 
 
 @app.command()
@@ -107,7 +120,7 @@ def sweep(
 
     try:
         _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
-    except StoreError as error:  # the trials are what they are, whatever the tracker does
+    except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     raise typer.Exit(0 if done else 1)
 

@@ -92,7 +92,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("command", COMMANDS, ids=title)
 def test_every_command_is_one_that_is_there(command: Command) -> None:
     match command.words:
-        case ["make", target]:
+        case ["make", target, *_]:
             assert re.search(rf"^{target}:", text("Makefile"), re.M)
         case ["ablate", *_]:
             assert command.asked
@@ -196,3 +196,11 @@ def test_the_positions_of_the_page_are_what_it_says() -> None:
     interleaved = positions.build_positions(ModelConfig(d_model=8, heads=2))
     fastest_T2 = interleaved(torch.zeros(300, 8), place_T, 300)[:, :2]
     torch.testing.assert_close(whole_TD[:, [0, 4]], fastest_T2)
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", text("docs/reliability.md")))
+    files = (ROOT / "tests").rglob("test_*.py")
+    there = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+    assert len(named) > 30
+    assert named <= there, named - there
