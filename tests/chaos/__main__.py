@@ -151,7 +151,9 @@ class _Chaos:
             if command.is_over:
                 break
             struck_s = time.monotonic() - began_s
-            said = chance.choice(faults.FAULTS)(world, command, chance)
+            said = ""
+            while not said:
+                said = chance.choice(faults.FAULTS)(world, command, chance)
             self._kinds[_kind(said)] += 1
             print(f"  after {struck_s:4.1f} s: {said}", flush=True)
             lull_s = chance.uniform(0, LONGEST_LULL_S)

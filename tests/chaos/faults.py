@@ -1,4 +1,5 @@
-"""The faults themselves: each does one thing to a sweep under way, and says what it did."""
+"""The faults themselves: each does one thing to a sweep under way, and says what it did; it says
+nothing where there was nothing to do it to."""
 
 import os
 import random
@@ -23,7 +24,7 @@ def of_a_trial(world: World, command: Command, chance: random.Random) -> str:
     number = chance.choice(KILLS)
     trials = command.trials()
     if not trials:
-        return of_the_sweep(world, command, chance)
+        return ""
     _send(chance.choice(trials), number)
     return f"{number.name} to a trial"
 
@@ -31,7 +32,7 @@ def of_a_trial(world: World, command: Command, chance: random.Random) -> str:
 def of_the_server(world: World, command: Command, chance: random.Random) -> str:
     servers = command.servers()
     if not servers:
-        return of_the_sweep(world, command, chance)
+        return ""
     _send(servers[0], signal.SIGKILL)
     return "SIGKILL to the server that trials are forked from"
 
@@ -59,7 +60,7 @@ def of_a_pause(world: World, command: Command, chance: random.Random) -> str:
     """A trial stands still while another sweep looks at it; its claim must hold."""
     trials = command.trials()
     if not trials:
-        return of_the_sweep(world, command, chance)
+        return ""
     for pid in trials:
         _send(pid, signal.SIGSTOP)
     second = world.sweep()
@@ -86,6 +87,8 @@ def of_a_second_sweep(world: World, command: Command, chance: random.Random) -> 
 def of_damage(world: World, command: Command, chance: random.Random) -> str:
     """The newest checkpoint is cut short, or a bit of it flips."""
     found = sorted(world.mlruns.glob("trials/*/checkpoints/*.ckpt"))
+    if not found:
+        return ""
     command.send_to_group(signal.SIGKILL)
     for path in found[-1:]:
         with suppress(OSError):
@@ -95,7 +98,7 @@ def of_damage(world: World, command: Command, chance: random.Random) -> str:
             else:
                 content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
             path.write_bytes(content)
-            return f"SIGKILL to the group, and {path.name} is damaged"
+            return "SIGKILL to the whole process group, and the newest checkpoint is damaged"
     return "SIGKILL to the whole process group"
 
 
@@ -103,7 +106,7 @@ def of_a_lock(world: World, command: Command, chance: random.Random) -> str:
     """Somebody else writes to the database for seconds."""
     path = store.database(world.root)
     if not path.exists():
-        return of_the_sweep(world, command, chance)
+        return ""
     seconds = chance.uniform(2, 8)
     with closing(sqlite3.connect(path, timeout=20)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
@@ -114,7 +117,7 @@ def of_a_lock(world: World, command: Command, chance: random.Random) -> str:
 
 def of_the_tracker(world: World, command: Command, chance: random.Random) -> str:
     if world.tracker is None:
-        return of_a_lock(world, command, chance)
+        return ""
     mode: Mode = chance.choice(("refuses", "hangs", "answers 500"))
     seconds = chance.uniform(2, 8)
     world.tracker.proxy.mode = mode
@@ -153,7 +156,7 @@ def of_the_data(world: World, command: Command, chance: random.Random) -> str:
     gone = chance.choice((world.corpus, world.mlruns / "cache"))
     away = gone.with_name("away")
     if not gone.exists():
-        return of_the_sweep(world, command, chance)
+        return ""
     seconds = chance.uniform(1, 6)
     gone.rename(away)
     _wait_or_kill(command, seconds, chance)
