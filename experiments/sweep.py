@@ -10,7 +10,7 @@ from experiments import retries
 from experiments.runners.local import TERM_GRACE_S, Ended
 from experiments.study import Trial
 from experiments.worker import CLAIMED_ELSEWHERE, Job
-from lit_transformer import config_io
+from lit_transformer import config_io, scoring
 from lit_transformer.config import DataConfig, RunConfig
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora
@@ -280,10 +280,11 @@ def _report(item: Planned, ended: Ended, display: Display) -> None:
     state, title = item.state, item.trial.title
     result = item.record.result()
     if result is not None:
-        scores = result["scores"]
+        scores, measure = result["scores"], scoring.MEASURES[item.trial.config.data.task]
         display.say(
             f"finished  {title}: perplexity {scores['valid.perplexity']:.2f}, "
-            f"BLEU {scores['valid.bleu']:.1f}, {scores['cost.total_seconds']:.0f} s"
+            f"{measure.upper()} {scores[f'valid.{measure}']:.1f}, "
+            f"{scores['cost.total_seconds']:.0f} s"
         )
     elif ended.exit_status == CLAIMED_ELSEWHERE:
         display.say(f"elsewhere {title}: another process is training it")

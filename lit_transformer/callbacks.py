@@ -15,7 +15,7 @@ from lit_transformer import checkpoints, scoring
 from lit_transformer.averaging import steps_to_average
 from lit_transformer.data.batching import Update
 from lit_transformer.data.datamodule import TranslationData
-from lit_transformer.evaluation import Progress, cross_entropy, detokenized, translate
+from lit_transformer.evaluation import Progress, cross_entropy, measure, translate
 from lit_transformer.module import TransformerModule
 from lit_transformer.objective import perplexity
 from lit_transformer.record import MetricsLog, Record
@@ -157,11 +157,9 @@ class Journal(pl.Callback):
         values = {"valid.loss": loss, "valid.perplexity": perplexity(loss)}
         sentences = self.data.config.train.valid_sentences
         if sentences:
-            found = detokenized(
-                self.data, translate(module, self.data, "valid", 1, sentences, None)
-            )
-            references = self.data.corpus.parts["valid"].targets()[: len(found)]
-            values["valid.curve_bleu"] = scoring.bleu(found, references)
+            found = translate(module, self.data, "valid", 1, sentences, None)
+            name = scoring.MEASURES[self.data.config.data.task]
+            values[f"valid.curve_{name}"] = measure(self.data, "valid", found)
         self.curves.add(step, values)
         module.train()
 

@@ -5,6 +5,7 @@ a default. A configuration holds what a person chose. What is only known at run 
 size, device, number of processes) is an argument of the code that needs it.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,12 +16,25 @@ NUMERICS = 2
 AttentionKind = Literal["scaled", "unscaled", "additive"]
 PositionKind = Literal["sinusoidal", "learned"]
 NormPlace = Literal["post", "pre"]
-CorpusName = Literal["grammar", "multi30k", "wmt14", "files"]
+CorpusName = Literal[
+    "grammar", "multi30k", "wmt14", "files", "grammar_trees", "wsj_sample", "treebank"
+]
+TASKS: Mapping[CorpusName, "Task"] = {
+    **dict.fromkeys(("grammar", "multi30k", "wmt14", "files"), "translation"),
+    **dict.fromkeys(("grammar_trees", "wsj_sample", "treebank"), "parsing"),
+}
+"""What is done with a corpus."""
+Task = Literal["translation", "parsing"]
+TagSymbols = Literal["normalised", "kept"]
+ClosingSymbols = Literal["labelled", "plain"]
 TokenizerKind = Literal["bpe", "unigram"]
 Precision = Literal["float32", "bfloat16"]
 LengthPenalty = Literal["gnmt", "length"]
 Retention = Literal["nothing", "model", "checkpoints"]
 
+PARSING = Field(json_schema_extra={"task": "parsing"})
+"""Marks a key that only a parsing setting has."""
+TRANSLATION = Field(json_schema_extra={"task": "translation"})
 NOT_IDENTITY = Field(json_schema_extra={"identity": False})
 """Marks a key that changes how a trial is run or logged, never what it computes."""
 
@@ -146,19 +160,38 @@ class FilesConfig(Config):
     """Pairs for the test column; null: no such column."""
 
 
+class TreesConfig(Config):
+    """A treebank's parts: each a file, a pattern of files as `dev/*.mrg`, or sections of the Wall
+    Street Journal in data.folder, as `22` or `02-21`."""
+
+    train: str
+    """Trees to train on; the paper's are sections 02-21."""
+    valid: str
+    """Trees on which the table's score is computed; section 22 by custom."""
+    test: str | None = None
+    """Trees for the test column; section 23 by custom; null: no such column."""
+
+
 class DataConfig(Config):
     """The corpus and its vocabulary."""
 
     corpus: CorpusName = "wmt14"
     """A named corpus, or `files` for the user's own."""
-    source_language: str = "en"
+    source_language: Annotated[str, TRANSLATION] = "en"
     """Language translated from, as the corpus names it."""
-    target_language: str = "de"
+    target_language: Annotated[str, TRANSLATION] = "de"
     """Language translated into, as the corpus names it."""
     folder: Annotated[str | None, NOT_IDENTITY] = None
     """Folder that holds a named corpus's files already; null: fetch them into the cache."""
     files: FilesConfig | None = None
     """The files of `corpus: files`."""
+    trees: TreesConfig | None = None
+    """The parts of `corpus: treebank`."""
+    tags: Annotated[TagSymbols, PARSING] = "normalised"
+    """What stands for a word in a tree's symbols: XX for every word (Vinyals et al. 2015), or its
+    part-of-speech tag."""
+    closing: Annotated[ClosingSymbols, PARSING] = "labelled"
+    """A closing bracket's symbol: with its label (Vinyals et al. 2015), or plain."""
     train_sentences: Count | None = None
     """Use only the first n training pairs; null: all."""
     tokenizer: TokenizerKind = "bpe"
@@ -168,6 +201,24 @@ class DataConfig(Config):
     max_tokens: Count = 256
     """Longest sentence, in pieces with the end mark. Longer training pairs are left out and
     counted; longer sources at evaluation are cut to it and counted."""
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.corpus]
+
+    @model_validator(mode="after")
+    def _trees_go_with_their_corpus(self) -> Self:
+        if self.corpus == "treebank" and self.trees is None:
+            raise ValueError(
+                "data.trees is missing: data.corpus=treebank needs data.trees.train and .valid, "
+                "files or sections of data.folder"
+            )
+        if self.corpus != "treebank" and self.trees is not None:
+            raise ValueError(
+                f"data.trees is given, but data.corpus={self.corpus} has trees or files of its "
+                "own; set data.corpus=treebank"
+            )
+        return self
 
     @model_validator(mode="after")
     def _files_go_with_their_corpus(self) -> Self:

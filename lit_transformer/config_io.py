@@ -50,6 +50,8 @@ class Key(NamedTuple):
     default: Scalar
     meaning: str
     identity: bool
+    task: str | None
+    """What it is of; None: of every task."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,23 @@ def build(given: Mapping[str, Given]) -> RunConfig:
             node = node.setdefault(group, {})
         node[last] = entry.value
     try:
-        return RunConfig.model_validate(tree)
+        config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(error, leaves))) from None
+    _refuse_other_task(config, leaves)
+    return config
+
+
+def _refuse_other_task(config: RunConfig, leaves: Mapping[str, Given]) -> None:
+    """ConfigError where a key is set that the corpus's task knows nothing of."""
+    task, corpus = config.data.task, config.data.corpus
+    for key in _schema(RunConfig):
+        entry = leaves.get(key.name)
+        if entry is not None and key.task not in (None, task) and entry.value != key.default:
+            raise ConfigError(
+                f"{entry.origin}: {key.name} is of {key.task}, and data.corpus={corpus} is of "
+                f"{task}; leave it out"
+            )
 
 
 def load(path: Path) -> RunConfig:
@@ -273,14 +289,16 @@ def _unknown(name: str, known: Collection[str]) -> str:
 def _keys(model: type[BaseModel], prefix: str, identity: bool) -> Iterator[Key]:
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra
-        own = identity and not (isinstance(extra, dict) and extra.get("identity") is False)
+        marks: Mapping[str, Any] = extra if isinstance(extra, dict) else {}
+        own = identity and marks.get("identity") is not False
         group = _group(field.annotation)
         if group is not None:
             yield from _keys(group, f"{prefix}{name}.", own)
             continue
         default = None if field.is_required() else field.default
         meaning = " ".join((field.description or "").split())
-        yield Key(prefix + name, _type_name(field.annotation), _range(field), default, meaning, own)
+        about = _type_name(field.annotation), _range(field), default, meaning, own
+        yield Key(prefix + name, *about, marks.get("task"))
 
 
 def _group(annotation: Any) -> type[BaseModel] | None:

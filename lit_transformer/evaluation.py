@@ -1,14 +1,15 @@
 """Perplexity and translations of a part of the corpus, by one model."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 import torch
 from lightning_fabric.utilities import move_data_to_device
 
-from lit_transformer import scoring
+from lit_transformer import parsing, scoring
 from lit_transformer.config import RunConfig
+from lit_transformer.data import treebank
 from lit_transformer.data.batching import cut, make_batch
 from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.decoding import Hypothesis, search
@@ -24,10 +25,18 @@ class Evaluation(NamedTuple):
     """One model on one part."""
 
     scores: dict[str, float]
-    """Metric (perplexity, bleu, chrf, ter, truncated) -> value."""
+    """Metric -> value: perplexity, truncated, and the task's measures."""
     signatures: dict[str, str]
     hypotheses: list[str]
-    """Detokenized, one a sentence, in the corpus's order."""
+    """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
+
+
+class _Scored(NamedTuple):
+    """Hypotheses as a task has them."""
+
+    scores: dict[str, float]
+    signatures: dict[str, str]
+    texts: list[str]
 
 
 @torch.inference_mode()
@@ -85,16 +94,53 @@ def evaluate(
     found = translate(
         module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
     )
-    texts = detokenized(data, found)
-    scores = scoring.score(texts, data.corpus.parts[part].targets())
+    scored = _scored(data, part, found)
     return Evaluation(
         {
             "perplexity": perplexity(cross_entropy(module, data, part)),
-            "bleu": scores.bleu,
-            "chrf": scores.chrf,
-            "ter": scores.ter,
+            **scored.scores,
             "truncated": float(sum(hypothesis.truncated for hypothesis in found)),
         },
-        scores.signatures,
-        texts,
+        scored.signatures,
+        scored.texts,
     )
+
+
+def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Scored:
+    match data.config.data.task:
+        case "translation":
+            texts = detokenized(data, found)
+            scores = scoring.score(texts, data.corpus.parts[part].targets())
+            measures = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
+            return _Scored(measures, scores.signatures, texts)
+        case "parsing":
+            outputs = parsed(data, part, found)
+            brackets = parsing.score(treebank.load(data.corpus.trees[part]), outputs)
+            measures = brackets._asdict()
+            signatures = dict.fromkeys(measures, parsing.SIGNATURE)
+            return _Scored(measures, signatures, [str(output.tree) for output in outputs])
+        case _ as never:
+            assert_never(never)
+
+
+def measure(data: TranslationData, part: str, found: list[Hypothesis]) -> float:
+    """The task's own measure alone, of the first sentences of a part."""
+    match data.config.data.task:
+        case "translation":
+            references = data.corpus.parts[part].targets()[: len(found)]
+            return scoring.bleu(detokenized(data, found), references)
+        case "parsing":
+            gold = treebank.load(data.corpus.trees[part])[: len(found)]
+            return parsing.score(gold, parsed(data, part, found)).f1
+        case _ as never:
+            assert_never(never)
+
+
+def parsed(data: TranslationData, part: str, found: list[Hypothesis]) -> list[parsing.Output]:
+    """The trees of the first sentences of a part."""
+    form = treebank.linear(data.config.data)
+    sources = data.corpus.parts[part].sources()[: len(found)]
+    return [
+        parsing.read(form, data.vocab.decode_symbols(hypothesis.ids), source.split())
+        for hypothesis, source in zip(found, sources, strict=True)
+    ]

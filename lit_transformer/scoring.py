@@ -3,8 +3,10 @@
 Whoever writes a number and whoever reads one uses the names in METRICS.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from lit_transformer.config import Task
 
 
 class Metric(NamedTuple):
@@ -15,6 +17,12 @@ class Metric(NamedTuple):
     higher_is_better: bool | None
     """None: neither direction is better."""
     meaning: str
+    task: Task | None = None
+    """What it is of; None: of both."""
+
+
+MEASURES: Mapping[Task, str] = {"translation": "bleu", "parsing": "f1"}
+"""The measure that a table of a task is read for, behind its part's name."""
 
 
 class Scores(NamedTuple):
@@ -67,7 +75,14 @@ _CURVES = (
     Metric("train.target_tokens_per_second", "tokens/s", True, "target tokens trained on"),
     Metric("train.gradient_norm", "", None, "norm of the whole gradient, before any clipping"),
     Metric("valid.loss", "nats/token", False, "loss on the validation part, without smoothing"),
-    Metric("valid.curve_bleu", "BLEU", True, "greedy BLEU on the first validation sentences"),
+    Metric(
+        *("valid.curve_bleu", "BLEU", True, "greedy BLEU on the first validation sentences"),
+        task="translation",
+    ),
+    Metric(
+        *("valid.curve_f1", "%", True, "greedy bracketing F1 on the first validation sentences"),
+        task="parsing",
+    ),
 )
 
 _USAGE = (
@@ -86,14 +101,32 @@ _COSTS = (
 )
 
 
+_OF_TRANSLATION = (
+    ("bleu", "BLEU", True, "sacreBLEU of beam search"),
+    ("chrf", "chrF2", True, "character n-gram F-score"),
+    ("ter", "TER", False, "translation edit rate"),
+)
+_OF_PARSING = (
+    ("f1", "%", True, "labelled bracketing F1, outputs that are no tree repaired"),
+    ("precision", "%", True, "labelled bracketing precision"),
+    ("recall", "%", True, "labelled bracketing recall"),
+    ("f1_strict", "%", True, "F1 where an output that is no tree has found nothing"),
+    ("f1_evalb", "%", True, "F1 without outputs that are no tree"),
+    ("well_formed", "sentences", True, "outputs that are trees over the sentence's words"),
+    ("repaired", "sentences", False, "outputs that had to be made trees"),
+    ("wrong_length", "sentences", False, "outputs with too few or too many words"),
+)
+
+
 def _finals(prefix: str, of: str) -> Iterator[Metric]:
     """The scores of one model on one part of the corpus."""
     yield Metric(
         f"{prefix}.perplexity", "", False, f"perplexity per word-piece, without smoothing, {of}"
     )
-    yield Metric(f"{prefix}.bleu", "BLEU", True, f"sacreBLEU of beam search, {of}")
-    yield Metric(f"{prefix}.chrf", "chrF2", True, f"character n-gram F-score, {of}")
-    yield Metric(f"{prefix}.ter", "TER", False, f"translation edit rate, {of}")
+    for name, unit, higher, meaning in _OF_TRANSLATION:
+        yield Metric(f"{prefix}.{name}", unit, higher, f"{meaning}, {of}", "translation")
+    for name, unit, higher, meaning in _OF_PARSING:
+        yield Metric(f"{prefix}.{name}", unit, higher, f"{meaning}, {of}", "parsing")
     yield Metric(
         f"{prefix}.truncated", "sentences", False, f"outputs cut at the length limit, {of}"
     )

@@ -1,16 +1,17 @@
 """Corpora: where the text comes from, what identifies it, and its parts as streams of pairs.
 
 `files` is the user's own text; `grammar` is generated, `multi30k` and `wmt14` are fetched once
-into a cache or read from `data.folder`.
+into a cache or read from `data.folder`. Corpora of trees are in treebank.py.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 from lit_transformer.config import DataConfig, FilePair
-from lit_transformer.data import grammar, multi30k, wmt14
+from lit_transformer.data import grammar, multi30k, treebank, wmt14
 from lit_transformer.data.cache import CorpusError, Facts, build_once, key_of, sha256_once
 from lit_transformer.data.text import Part, check_aligned, write_pairs
 
@@ -37,6 +38,10 @@ class Corpus(NamedTuple):
     name: str
     identity: str
     parts: dict[str, Part]
+    symbols: tuple[str, ...] = ()
+    """What targets are made of, where they are trees; empty: text."""
+    trees: Mapping[str, Path] = MappingProxyType({})
+    """Part -> its trees in brackets, line by line."""
 
 
 def checksums(data: DataConfig) -> dict[str, str]:
@@ -56,6 +61,8 @@ def checksums(data: DataConfig) -> dict[str, str]:
             return multi30k.checksums(data)
         case "wmt14":
             return wmt14.checksums(data)
+        case "treebank" | "wsj_sample" | "grammar_trees":
+            return treebank.checksums(data)
         case _ as never:
             assert_never(never)
 
@@ -66,7 +73,7 @@ def check(data: DataConfig) -> None:
     The user's files are read once from beginning to end. Nothing is fetched.
     """
     _check_languages(data)
-    if data.folder is not None and data.corpus in ("files", "grammar"):
+    if data.folder is not None and data.corpus in ("files", "grammar", "grammar_trees"):
         raise CorpusError(
             f"data.folder={data.folder}: data.corpus={data.corpus} reads no folder; remove it"
         )
@@ -79,6 +86,8 @@ def check(data: DataConfig) -> None:
             multi30k.check(data)
         case "wmt14":
             wmt14.check(data)
+        case "treebank" | "wsj_sample" | "grammar_trees":
+            treebank.check(data)
         case _ as never:
             assert_never(never)
 
@@ -91,17 +100,30 @@ def prepare(data: DataConfig, cache: Path) -> Corpus:
             "checksums": checksums(data),
             "languages": [data.source_language, data.target_language],
             "train_sentences": data.train_sentences,
+            **({"tags": data.tags, "closing": data.closing} if data.task == "parsing" else {}),
         }
     )
-    name: str = data.corpus
-    if name != "files":  # whose languages may be any text
-        name = f"{name}-{data.source_language}-{data.target_language}"
+    match data.task:
+        case "translation":
+            name: str = data.corpus
+            if name != "files":  # whose languages may be any text
+                name = f"{name}-{data.source_language}-{data.target_language}"
+            return Corpus(name, identity, _as_parts(data, _texts(data, cache)))
+        case "parsing":
+            made = treebank.prepare(data, cache)
+            parts = _as_parts(data, made.texts)
+            return Corpus(data.corpus, identity, parts, made.symbols, made.trees)
+        case _ as never:
+            assert_never(never)
+
+
+def _as_parts(data: DataConfig, texts: Mapping[str, tuple[Path, Path]]) -> dict[str, Part]:
     parts = {}
-    for part, (source, target) in _texts(data, cache).items():
+    for part, (source, target) in texts.items():
         training = part == "train"
         limit = data.train_sentences if training else None
         parts[part] = Part(source, target, limit, keep_empty=not training)
-    return Corpus(name, identity, parts)
+    return parts
 
 
 def _texts(data: DataConfig, cache: Path) -> dict[str, tuple[Path, Path]]:
@@ -116,14 +138,14 @@ def _texts(data: DataConfig, cache: Path) -> dict[str, tuple[Path, Path]]:
             return multi30k.texts(data, cache)
         case "wmt14":
             return wmt14.texts(data, cache)
-        case _ as never:
-            assert_never(never)
+        case _:
+            raise AssertionError(data.corpus)
 
 
 def _check_languages(data: DataConfig) -> None:
     pair = data.source_language, data.target_language
     match data.corpus:
-        case "files":
+        case "files" | "treebank" | "wsj_sample" | "grammar_trees":
             return
         case "grammar":
             allowed = [("en", "de")]

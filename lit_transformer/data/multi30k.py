@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 from lit_transformer.config import DataConfig
-from lit_transformer.data.cache import CorpusError, locked, sha256_once, unwritable
+from lit_transformer.data import fetching
+from lit_transformer.data.cache import CorpusError, sha256_once
 
 COMMIT = "a3d2e0d26b56f3846f66a952536ffed4e401d05a"
 URL = f"https://raw.githubusercontent.com/multi30k/dataset/{COMMIT}/data/task1/raw/"
 URL_VARIABLE = "ABLATE_MULTI30K_URL"
 """Environment variable that names another place which serves the same files."""
-RETRIES = 1
+REMEDY = "these files, or put them into a folder and name it with data.folder"
 
 LANGUAGES = ("en", "de", "fr")
 STEMS = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
@@ -43,7 +44,9 @@ def texts(data: DataConfig, cache: Path) -> dict[str, tuple[Path, Path]]:
     if data.folder is not None:
         return _in_folder(data, Path(data.folder).expanduser())
     folder = cache / "multi30k"
-    _fetch(sorted(checksums(data)), folder)
+    base = os.environ.get(URL_VARIABLE) or URL
+    files = dict(sorted(checksums(data).items()))
+    fetching.fetch(base, URL_VARIABLE, files, folder, REMEDY)
     return _paths(data, folder)
 
 
@@ -72,30 +75,3 @@ def _in_folder(data: DataConfig, folder: Path) -> dict[str, tuple[Path, Path]]:
                 "or give a corpus of your own with data.corpus=files"
             )
     return _paths(data, folder)
-
-
-def _fetch(names: list[str], folder: Path) -> None:
-    import pooch  # here, since commands that fetch nothing read the checksums above
-
-    # pooch writes to a temporary file, compares its sha256 and only then renames it; a file that
-    # lies there already is compared too.
-    base = (os.environ.get(URL_VARIABLE) or URL).rstrip("/") + "/"
-    registry = {name: f"sha256:{SHA256[name]}" for name in names}
-    fetcher = pooch.create(folder, base, registry=registry, retry_if_failed=RETRIES)
-    for name in names:
-        try:
-            with locked(folder / name):
-                fetcher.fetch(name, progressbar=True)
-        except (OSError, ValueError) as error:
-            # Failures of the network are OSErrors too, but have no number of the system's.
-            if isinstance(error, OSError) and error.errno is not None:
-                raise unwritable(folder, error) from None
-            raise CorpusError(
-                f"{base}{name}: cannot be fetched: {_first_line(error)}; try again, or set "
-                f"{URL_VARIABLE} to another address that serves these files, or put them into a "
-                "folder and name it with data.folder"
-            ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -5,7 +5,7 @@ each sentence begins and ends among them (int64, one more than there are sentenc
 in chunks, so that memory does not grow with the corpus.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain, islice
@@ -128,7 +128,7 @@ def _build(corpus: Corpus, vocab: Vocab, limit: int, part: str, folder: Path) ->
     facts = {"pairs": 0, "skipped": 0, "cut": 0, "empty": 0}
     with _Writer(folder, "source") as sources, _Writer(folder, "target") as targets:
         for chunk in _chunks(corpus.parts[part].pairs()):
-            encoded = _encode(vocab, chunk)
+            encoded = _encode(vocab, chunk, corpus.symbols)
             if part == "train":
                 kept = [pair for pair in encoded if max(map(len, pair)) <= limit]
                 facts["skipped"] += len(encoded) - len(kept)
@@ -154,10 +154,13 @@ def _chunks(pairs: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
         yield chunk
 
 
-def _encode(vocab: Vocab, pairs: list[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
-    """Both sides of each pair in ids, with the end mark."""
+def _encode(
+    vocab: Vocab, pairs: list[tuple[str, str]], symbols: Sequence[str]
+) -> list[tuple[list[int], list[int]]]:
+    """Both sides of each pair in ids, with the end mark; targets are text unless of symbols."""
     sources = vocab.encode([source for source, _ in pairs])
-    targets = vocab.encode([target for _, target in pairs])
+    encode_target = vocab.encode_symbols if symbols else vocab.encode
+    targets = encode_target([target for _, target in pairs])
     return [([*s, vocab.eos], [*t, vocab.eos]) for s, t in zip(sources, targets, strict=True)]
 
 

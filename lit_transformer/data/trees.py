@@ -172,6 +172,10 @@ class Linear:
     def closing(self, label: str) -> str:
         return f"){label}" if self._labels_closing else ")"
 
+    def _is_known(self, symbol: str) -> bool:
+        """Of a bracket, or of a word."""
+        return symbol.startswith(")") or (bool(symbol) if self._keeps_tags else symbol == ANY_TAG)
+
     def tree(self, symbols: Sequence[str], words: Sequence[str]) -> Tree:
         """The tree that the symbols write over the words.
 
@@ -188,6 +192,8 @@ class Linear:
                 continue
             if not stack:
                 raise ValueError(f"{symbol} outside of brackets")
+            if not self._is_known(symbol):
+                raise ValueError(f"{symbol!r} is no symbol of a tree")
             label, children = stack[-1]
             if not symbol.startswith(")"):
                 word = next(left, None)
@@ -215,8 +221,9 @@ class Linear:
         """A tree over exactly these words, as close to the symbols as they let it be.
 
         Brackets are closed in their order whatever their labels; one that nothing has opened is
-        passed over, one that holds nothing is left out; words without a symbol come last, into the
-        innermost bracket that is open. Several trees are joined under one S.
+        passed over, as is what is no symbol, one that holds nothing is left out; words without a
+        symbol come last, into the innermost bracket that is open. Several trees are joined under
+        one S.
         """
         left = list(reversed(words))
         roots: list[Tree] = []
@@ -233,7 +240,7 @@ class Linear:
             elif symbol.startswith(")"):
                 if len(stack) > 1 or (stack and not left):
                     close()
-            elif left:
+            elif left and self._is_known(symbol):
                 (stack[-1][1] if stack else roots).append(Tree(symbol, (), left.pop()))
         rest = [Tree(ANY_TAG, (), word) for word in reversed(left)]
         (stack[-1][1] if stack else roots).extend(rest)

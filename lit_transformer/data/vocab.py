@@ -29,6 +29,11 @@ QUIET = 2
 """Log level at which sentencepiece prints errors only."""
 
 
+_SYMBOL = "<|{}|>"
+"""The piece of a tree's symbol, which no text is likely to hold."""
+_IS_SYMBOL = re.compile(r"<\|(.+)\|>")
+
+
 @final
 class Vocab:
     """A trained vocabulary: text to ids of pieces and back."""
@@ -48,6 +53,17 @@ class Vocab:
         threads = len(os.sched_getaffinity(0))
         ids: list[list[int]] = self._processor.encode(list(texts), num_threads=threads)
         return ids
+
+    def encode_symbols(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of symbols that stand between spaces; those that training did not have are unk."""
+        piece = self._processor.piece_to_id
+        return [[piece(_SYMBOL.format(word)) for word in text.split()] for text in texts]
+
+    def decode_symbols(self, ids: Sequence[int]) -> list[str]:
+        """The symbol of each id; an empty one for what is none."""
+        pieces = self._processor.id_to_piece([int(i) for i in ids])
+        found = (_IS_SYMBOL.fullmatch(piece) for piece in pieces)
+        return [match[1] if match else "" for match in found]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Plain text of each sequence; pad, bos and eos vanish."""
@@ -75,9 +91,11 @@ def load(path: Path) -> Vocab:
 def train(corpus: Corpus, data: DataConfig, cache: Path) -> Vocab:
     """The vocabulary of the training pairs, both sides; trained once for equal text and settings.
 
+    Where targets are trees, their symbols are pieces of the same vocabulary, as in section 6.3.
+
     ConfigError where the text cannot give `data.vocabulary_size` pieces.
     """
-    settings = {
+    settings: dict[str, object] = {
         "corpus": corpus.identity,
         "tokenizer": data.tokenizer,
         "size": data.vocabulary_size,
@@ -100,6 +118,7 @@ def _build(corpus: Corpus, data: DataConfig, folder: Path) -> Facts:
             model_type=data.tokenizer,
             vocab_size=data.vocabulary_size,
             character_coverage=1.0,
+            user_defined_symbols=[_SYMBOL.format(symbol) for symbol in corpus.symbols],
             pad_id=Vocab.pad,
             unk_id=Vocab.unk,
             bos_id=Vocab.bos,
@@ -120,7 +139,7 @@ def _sample(corpus: Corpus, failures: list[BaseException]) -> Iterator[str]:
         part = corpus.parts["train"]
         stride = max(1, -(-len(part) // SAMPLE_PAIRS))
         for pair in islice(part.pairs(), 0, None, stride):
-            yield from pair
+            yield from pair[: 1 if corpus.symbols else 2]  # symbols are pieces already
     except BaseException as error:
         failures.append(error)
         raise

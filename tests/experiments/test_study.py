@@ -49,7 +49,8 @@ E E 6 512 2048 8 64 64 0.1 0.1 100000
 big big 6 1024 4096 16 64 64 0.3 0.1 300000
 """
 PAPER = {line.split()[0]: line.split()[1:] for line in TABLE_3.strip().splitlines()}
-SETTINGS = ("wmt14-en-de", "wmt14-en-fr", "multi30k-en-de", "multi30k-en-fr", "grammar")
+TRANSLATING = ("wmt14-en-de", "wmt14-en-fr", "multi30k-en-de", "multi30k-en-fr", "grammar")
+SETTINGS = (*TRANSLATING, "grammar-trees")
 
 STUDY = """
 name: mine

@@ -224,10 +224,16 @@ def test_an_error_of_set_says_so():
 def test_keys_are_every_leaf_in_order():
     names = [key.name for key in keys()]
     files = [name for name in names if name.startswith("data.files.")]
-    config = of({"data.corpus": "files", **dict.fromkeys(files, "x")})
-    assert list(flatten(config)) == names
-    assert {key.name: key.default for key in keys() if key.name not in files} == {
-        name: value for name, value in flatten(RunConfig()).items() if name != "data.files"
+    trees = [name for name in names if name.startswith("data.trees.")]
+    for corpus, own, other in (("files", files, trees), ("treebank", trees, files)):
+        config = of({"data.corpus": corpus, **dict.fromkeys(own, "x")})
+        assert [n for n in flatten(config) if n.count(".") > 1 or n in names] == [
+            name for name in names if name not in other
+        ]
+    assert {key.name: key.default for key in keys() if key.name not in files + trees} == {
+        name: value
+        for name, value in flatten(RunConfig()).items()
+        if name not in ("data.files", "data.trees")
     }
 
 
@@ -266,7 +272,8 @@ def strategy(key):
 
 @st.composite
 def configurations(draw):
-    own = {key.name: strategy(key) for key in keys() if not key.name.startswith("data.files.")}
+    groups = "data.files.", "data.trees."
+    own = {key.name: strategy(key) for key in keys() if not key.name.startswith(groups)}
     values = draw(st.fixed_dictionaries({}, optional=own))
     if values.get("data.corpus") == "files":
         text = strategy(next(key for key in keys() if key.type == "text"))
@@ -295,6 +302,19 @@ def test_differences_are_the_changed_keys():
     assert differences(RunConfig(), files)["data.files.train.source"] == (None, "train.source")
 
 
+@pytest.mark.parametrize(
+    ("corpus", "key", "value"),
+    [("grammar", "data.tags", "kept"), ("grammar_trees", "data.target_language", "fr")],
+)
+def test_a_key_that_the_task_lacks_is_refused(corpus, key, value):
+    with pytest.raises(
+        ConfigError, match=rf"{key} is of \w+, and data.corpus={corpus} is of \w+; l"
+    ):
+        of({"data.corpus": corpus, key: value})
+    default = {"data.tags": "normalised", "data.target_language": "de"}[key]
+    assert of({"data.corpus": corpus, key: default}).data.corpus == corpus
+
+
 # Digests
 
 
@@ -321,12 +341,16 @@ def test_a_new_knob_leaves_old_digests_alone(monkeypatch):
 @pytest.mark.parametrize("key", keys(), ids=lambda key: key.name)
 def test_a_digest_counts_identity_and_nothing_else(key):
     files = {"data.corpus": "files", **FILES} if key.name.startswith("data.files.") else {}
+    if key.name.startswith("data.trees."):
+        files = {"data.corpus": "treebank", "data.trees.train": "t", "data.trees.valid": "v"}
+    elif key.task == "parsing":
+        files = {"data.corpus": "grammar_trees"}
     if key.name.startswith("data.files.test"):
         files |= {"data.files.test.source": "x", "data.files.test.target": "x"}
     others = {"integer": 512, "number": 0.75, "text": "fr", "true or false": True}
     name = key.type.removesuffix(" or null")
     value = others[name] if name in others else name.split(" | ")[-1]
-    if value == key.default or value == "files":
+    if value == key.default or value in ("files", "treebank"):
         value = name.split(" | ")[0] if " | " in name else 1024
     same = digest(of(files), {}) == digest(of({**files, key.name: value}), {})
     assert same is not key.identity

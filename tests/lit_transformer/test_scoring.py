@@ -9,7 +9,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from lit_transformer.scoring import METRICS, bleu, score
+from lit_transformer.scoring import MEASURES, METRICS, bleu, score
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
 REFERENCES = ["the cat sat on a mat", "he reads the book today"]
@@ -75,12 +75,15 @@ def test_nothing_to_score_is_refused():
 def test_every_metric_is_named():
     curves = (
         "train.loss train.perplexity train.learning_rate train.target_tokens_per_second "
-        "train.gradient_norm valid.loss valid.curve_bleu"
+        "train.gradient_norm valid.loss valid.curve_bleu valid.curve_f1"
     )
     finals = [
         f"{part}.{name}"
         for part in ("valid", "test", "valid.averaged", "test.averaged")
-        for name in ("perplexity", "bleu", "chrf", "ter", "truncated")
+        for name in (
+            *("perplexity", "truncated", "bleu", "chrf", "ter", "f1", "precision", "recall"),
+            *("f1_strict", "f1_evalb", "well_formed", "repaired", "wrong_length"),
+        )
     ]
     costs = "train_seconds total_seconds parameters flops source_tokens target_tokens"
     usage = "cpu_utilization_percentage system_memory_usage_megabytes gpu_0_memory_usage_megabytes"
@@ -88,6 +91,7 @@ def test_every_metric_is_named():
     expected |= {f"system/{name}" for name in usage.split()}
     assert set(METRICS) == expected
     assert all(name == metric.name and metric.meaning for name, metric in METRICS.items())
+    assert {METRICS[f"valid.{name}"].task for name in MEASURES.values()} == {*MEASURES}
 
 
 @pytest.mark.parametrize(

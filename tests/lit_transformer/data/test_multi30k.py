@@ -8,7 +8,7 @@ import re
 import pytest
 
 from lit_transformer.config import DataConfig
-from lit_transformer.data import multi30k
+from lit_transformer.data import fetching, multi30k
 from lit_transformer.data.corpora import CorpusError, check, checksums, prepare
 
 # pooch leaves the connection of a refused request to the garbage collector.
@@ -27,7 +27,7 @@ def served(server, monkeypatch):
         server.put(name, body)
         sums[name] = hashlib.sha256(body).hexdigest()
     monkeypatch.setattr(multi30k, "SHA256", sums)
-    monkeypatch.setattr(multi30k, "RETRIES", 0)
+    monkeypatch.setattr(fetching, "RETRIES", 0)
     monkeypatch.setenv(multi30k.URL_VARIABLE, server.url)
     yield server
     gc.collect()
@@ -76,7 +76,7 @@ def test_a_body_that_ends_early_is_refused_and_not_kept(served, tmp_path):
 
 
 def test_a_failed_fetch_is_tried_again(served, tmp_path, monkeypatch):
-    monkeypatch.setattr(multi30k, "RETRIES", 1)
+    monkeypatch.setattr(fetching, "RETRIES", 1)
     served.fail_once("train.en.gz")
     prepare(DATA, tmp_path)
     assert served.asked.count("train.en.gz") == 2
@@ -92,7 +92,7 @@ def test_a_partial_earlier_download_is_not_trusted(served, tmp_path):
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(multi30k, "RETRIES", 0)
+    monkeypatch.setattr(fetching, "RETRIES", 0)
     monkeypatch.setenv(multi30k.URL_VARIABLE, "http://127.0.0.1:9/")
     with pytest.raises(CorpusError, match=r"http://127\.0\.0\.1:9/.*cannot be fetched"):
         prepare(DATA, tmp_path)
