@@ -31,7 +31,7 @@ class Runner(Protocol):
 
     @property
     def running(self) -> list[str]: ...
-    def has_room(self) -> bool: ...
+    def has_room(self, devices: int) -> bool: ...
     def submit(self, job: Job) -> None: ...
     def poll(self, timeout_s: float) -> list[Ended]: ...
     def stop(self, grace_s: float) -> list[Ended]: ...
@@ -192,7 +192,8 @@ def run(
     under_way: dict[str, Planned] = {}
     try:
         while waiting or runner.running:
-            while waiting and runner.has_room():
+            # The first one is never overtaken, or the devices it waits for would never be free.
+            while waiting and runner.has_room(waiting[0].trial.config.train.devices):
                 item = waiting.pop(0)
                 under_way[item.trial.digest] = item
                 mirror.watch(item.trial, item.record.path)
@@ -219,7 +220,8 @@ def job(item: Planned, root: Root) -> Job:
         directory=item.record.path.resolve(),
         about=about(item),
         cache=root.cache.resolve(),
-        gpu=None,
+        devices=trial.config.train.devices,
+        gpus=(),
         threads=1,
         parent=None,
     )

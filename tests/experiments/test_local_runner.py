@@ -98,7 +98,7 @@ def test_an_interrupted_stop_kills_at_once(
 def test_the_server_is_started_only_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "server", lambda: pytest.fail("started"))
     with LocalRunner([]) as runner:
-        assert not runner.has_room()
+        assert not runner.has_room(1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -173,13 +173,13 @@ def test_slots_share_out_gpus_or_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: 8)
-    assert plan_slots(trials, gpus, per_gpu, at_once) == expected
+    assert plan_slots([1] * trials, gpus, per_gpu, at_once) == expected
 
 
 def test_without_ties_trials_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "cores", lambda: 8)
     monkeypatch.setattr(local.sys, "platform", "darwin")
-    assert plan_slots(9, [], 1, None) == [Slot(None, 8)]
+    assert plan_slots([1] * 9, [], 1, None) == [Slot(None, 8)]
 
 
 @pytest.mark.parametrize(("visible", "gpus"), [("", []), ("2", ["2"]), ("0, 5", ["0", "5"])])

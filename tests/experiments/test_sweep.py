@@ -38,8 +38,8 @@ class Runner:
     def running(self) -> list[str]:
         return [job.digest for job in self.jobs]
 
-    def has_room(self) -> bool:
-        return len(self.jobs) < 2
+    def has_room(self, devices: int) -> bool:
+        return sum(job.devices for job in self.jobs) + devices <= 2
 
     def submit(self, job: Job) -> None:
         self.jobs.append(job)
