@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from experiments import ranks
 from experiments.ranks import End, Seat
-from experiments.runners.local import Ended, LocalRunner, Slot
+from experiments.runners.local import Ended, LocalRunner, Slot, find_gpus
 from experiments.worker import Job
 from lit_transformer import peers
 from lit_transformer.checkpoints import AtomicCheckpointIO, newest_whole
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ranks are tied 
 
 OF_TIME = {"train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"}
 LONG = ["train.steps=60"]
+GPUS = find_gpus()
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,18 @@ def test_several_devices_train_what_one_trains(
     environment = three.read_json("environment.json")
     assert environment is not None
     assert environment["devices"] == 3
+
+
+@pytest.mark.multi_gpu
+@pytest.mark.skipif(len(GPUS) < 2, reason="fewer than two GPUs")
+def test_two_gpus_train_what_one_trains(toy: Toy, tmp_path: Path) -> None:
+    still = ["model.dropout=0.0", "train.steps=6", "train.deterministic=true"]
+    with LocalRunner([Slot(gpu, 1) for gpu in GPUS[:2]]) as runner:
+        one = run(runner, a_job(toy, tmp_path / "one", 1, still))
+        two = run(runner, a_job(toy, tmp_path / "two", 2, still))
+    expected = load_file(one.weights)
+    for name, value in load_file(two.weights).items():
+        torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-4)
 
 
 def test_every_rank_draws_its_own_dropout(runner: LocalRunner, toy: Toy, tmp_path: Path) -> None:
