@@ -139,7 +139,7 @@ class Journal(pl.Callback):
             checkpoints.drop_old(self.record.checkpoints, checkpoints.KEPT)
 
     def _restore(self, random: list[dict[str, Any]]) -> None:
-        if len(random) != self.peers.count:
+        if len(random) != self.peers.count and self.peers.leads:
             logger.warning(
                 "resumed with train.devices=%d what was trained with %d: from here on the bits are "
                 "not those of an undisturbed run",

@@ -334,6 +334,7 @@ def test_the_cause_is_told_and_not_what_it_broke(
     told, tells = context.Pipe(duplex=False)
     process = context.Process(target=watched, args=(work, tells))
     process.start()
+    tells.close()
     assert told.recv() == end
     process.join()
     assert process.exitcode == 0
