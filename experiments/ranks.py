@@ -46,16 +46,18 @@ def watch(devices: int, work: Callable[[Seat], End], should_stop: Callable[[], b
     SIGTERM is passed on where `should_stop` says so. Call it from the main thread of a process that
     has no others.
     """
+    ranks: list[_Rank] = []
     ends: dict[int, End] = {}
     with socket.create_server(("127.0.0.1", 0)) as meeting:
-        ranks = [_start(Seat(rank, devices, meeting), work) for rank in range(devices)]
         try:
+            for rank in range(devices):
+                ranks.append(_start(Seat(rank, devices, meeting), work))
             _wait(ranks, ends, should_stop)
         finally:
-            for rank in ranks:
-                rank.process.kill()
-            for rank in ranks:
-                rank.process.join()
+            for started in ranks:
+                started.process.kill()
+            for started in ranks:
+                started.process.join()
     if ends.get(0) == ("finished", ""):
         return ends[0]
     # What the end of one breaks in the others is a failure there, so any other end is the cause.

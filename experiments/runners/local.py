@@ -247,6 +247,6 @@ def _refuse(devices: int, gpus: Sequence[str]) -> None:
         )
     if gpus and devices > len(set(gpus)):
         raise ConfigError(
-            f"train.devices={devices}: there are {len(set(gpus))} GPUs here ({', '.join(gpus)}); "
-            "lower train.devices, or name more with --gpus"
+            f"train.devices={devices}: a GPU for each is needed, and these are there: "
+            f"{', '.join(gpus)}; lower train.devices, or name more with --gpus"
         )
