@@ -536,6 +536,10 @@ REFUSED = [
         ["--trials-per-gpu", "auto", "--gpus", "77"],
         "--trials-per-gpu auto: nvidia-smi tells no memory of GPU 77; give a number",
     ),
+    (
+        ["--set", "train.devices=3", "--gpus", "0,1"],
+        "train.devices=3: a GPU for each is needed, and these are there: 0, 1; lower",
+    ),
 ]
 
 

@@ -221,9 +221,7 @@ def test_a_trial_has_a_slot_for_each_device(
 
 
 def test_more_devices_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        ConfigError, match=r"^train\.devices=3: .* these are there: 0, 5; lower"
-    ):
+    with pytest.raises(ConfigError, match=r"^train\.devices=3: .* these are there: 0, 5; lower"):
         plan_slots([1, 3], ["0", "5"], 4, None)
     monkeypatch.setattr(local.sys, "platform", "darwin")
     with pytest.raises(
