@@ -154,8 +154,8 @@ def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
     old = Record(directory).result()
     slots, _ = _slots([item], gpus, "1", 1)
     if old is not None and slots[0].gpu is None:  # as many threads, for the same bits
-        slots = [slots[0]._replace(threads=old["threads"])]
-    done = _carry_out([item], root, slots)
+        slots = [slot._replace(threads=old["threads"]) for slot in slots]
+    done = _carry_out([item], root, slots, 1)
     new = item.record.result()
     if old is not None and new is not None:
         _console().print(display.comparison(old["scores"], new["scores"]))
@@ -377,7 +377,8 @@ def _slots(
 
     named = local.find_gpus() if gpus is None else [g.strip() for g in gpus.split(",") if g.strip()]
     count, told = _trials_per_gpu(planned, named, trials_per_gpu)
-    return local.plan_slots(len(planned), named, count, at_once), told
+    devices = [item.trial.config.train.devices for item in planned]
+    return local.plan_slots(devices, named, count, at_once), told
 
 
 def _trials_per_gpu(
@@ -425,10 +426,12 @@ def _sweep(
     console.print(display.plan_table(planned))
     for line in (display.plan_summary(planned), *told):
         console.print(line, highlight=False, soft_wrap=True)
-    return dry_run or _carry_out(planned, root, slots)
+    return dry_run or _carry_out(planned, root, slots, at_once)
 
 
-def _carry_out(planned: Sequence[Planned], root: Path, slots: Sequence[Slot]) -> bool:
+def _carry_out(
+    planned: Sequence[Planned], root: Path, slots: Sequence[Slot], at_once: int | None
+) -> bool:
     """Run what is not over -> whether everything is finished."""
     from experiments import display, mirror, sweep
     from experiments.runners.local import LocalRunner
@@ -437,7 +440,8 @@ def _carry_out(planned: Sequence[Planned], root: Path, slots: Sequence[Slot]) ->
     todo = [item.trial for item in planned if not item.state.is_over]
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        with mirror.Mirror(root) as mirrored, LocalRunner(slots if todo else ()) as runner:
+        runner = LocalRunner(slots if todo else (), at_once)
+        with mirror.Mirror(root) as mirrored, runner:
             sweep.prepare(todo, place, console.print)
             with display.Screen(console) as screen:
                 sweep.run(planned, place, runner, mirrored, screen)

@@ -76,24 +76,29 @@ class Columns:
 
 
 def plan_table(planned: Sequence[Planned]) -> Columns:
-    """The plan, a line a trial: what it is, what it costs, how it stands."""
+    """The plan, a line a trial: what it is, what it costs, how it stands; its devices where any
+    trial has several."""
+    devices = [item.trial.config.train.devices for item in planned]
+    several = max(devices, default=1) > 1
     table = Columns(
         {
             "trial": "left",
             "seed": "right",
             "parameters": "right",
             "operations": "right",
+            **({"devices": "right"} if several else {}),
             "digest": "left",
             "state": "left",
         }
     )
-    for item in planned:
+    for item, count in zip(planned, devices, strict=True):
         state = item.state
         table.add_row(
             item.trial.arm,
             str(item.trial.seed),
             f"{item.parameters:,}",
             f"{item.flops:.2e}",
+            *([str(count)] if several else []),
             item.trial.digest,
             f"{state.kind}: {state.reason}" if state.reason else state.kind,
         )
@@ -177,6 +182,7 @@ def plan_json(planned: Sequence[Planned]) -> dict[str, Any]:
                 "directory": str(item.record.path),
                 "parameters": item.parameters,
                 "operations": item.flops,
+                "devices": item.trial.config.train.devices,
                 **item.state._asdict(),
                 "progress": item.record.progress() if item.state.kind == "running" else None,
             }

@@ -1,5 +1,6 @@
 """How many trials share a GPU, by the memory that they are expected to take."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -58,14 +59,16 @@ def _need(item: Planned) -> float:
 
 
 def memory(item: Planned) -> float:
-    """Bytes that a trial's tensors take at the peak of a pass, by `cost.training_memory`."""
+    """Bytes that a trial's tensors take of each of its devices at the peak of a pass, by
+    `cost.training_memory`."""
     config = item.trial.config
     train = config.train
+    share = math.ceil(train.tokens_per_batch / train.devices)
     return cost.training_memory(
         config.model,
         config.data.vocabulary_size,
         NOMINAL_LENGTH,
         NOMINAL_LENGTH,
-        min(train.micro_tokens or train.tokens_per_batch, train.tokens_per_batch),
+        min(train.micro_tokens or share, share),
         train.precision,
     )

@@ -33,7 +33,7 @@ class Runner(Protocol):
 
     @property
     def running(self) -> list[str]: ...
-    def has_room(self) -> bool: ...
+    def has_room(self, devices: int) -> bool: ...
     def submit(self, job: Job) -> None: ...
     def poll(self, timeout_s: float) -> list[Ended]: ...
     def stop(self, grace_s: float) -> list[Ended]: ...
@@ -196,7 +196,8 @@ def run(
     tried: Counter[tuple[str, Kind]] = Counter()
     try:
         while waiting or runner.running:
-            while waiting and runner.has_room():
+            # The first one is never overtaken, or the devices it waits for would never be free.
+            while waiting and runner.has_room(waiting[0].trial.config.train.devices):
                 item = waiting.pop(0)
                 under_way[item.trial.digest] = item
                 mirror.watch(item.trial, item.record.path)
@@ -254,7 +255,8 @@ def job(item: Planned, root: Root) -> Job:
             "batch_sentences": config.decode.batch_sentences,
         },
         cache=root.cache.resolve(),
-        gpu=None,
+        devices=config.train.devices,
+        gpus=(),
         threads=1,
         parent=None,
     )

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import traceback
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from experiments import ranks
 from experiments.ties import tie_to_parent
 from lit_transformer import config_io
 from lit_transformer.record import Kind, Record
@@ -41,9 +42,12 @@ class Job:
     """Goes into the attempt's line: how much one pass takes in, which ends for want of memory
     lower."""
     cache: Path
-    gpu: str | None
-    """CUDA device as CUDA_VISIBLE_DEVICES names it; None: the CPU."""
+    devices: int
+    """`train.devices`: a process for each where it is more than one."""
+    gpus: tuple[str, ...]
+    """CUDA devices as CUDA_VISIBLE_DEVICES names them; none: the CPU."""
     threads: int
+    """Of each process."""
     parent: int | None
     """Process that must be this one's parent; None: no tie."""
 
@@ -77,35 +81,43 @@ def work(job: Job) -> None:
         sys.exit(0)
     _print_into(record.log)
     # Before torch looks for devices.
-    os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu if job.gpu is not None else ""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(job.gpus)
     if record.read_json("trial.json") is None:
         record.write_json("trial.json", {"digest": job.digest, **job.about})
     record.clear_partials()
     number = record.start_attempt({**_about_this_process(job), **job.passes})
-    kind, reason = _train(job, record, stop)
+    if job.devices == 1:
+        kind, reason = _train(job, record, stop, None)
+    else:
+        kind, reason = ranks.watch(job.devices, partial(_train, job, record, stop), stop)
     record.end_attempt(number, kind, reason)
     logging.getLogger(__name__).info("%s %s", kind, reason)
     sys.exit(0 if kind == "finished" else 1)
 
 
-def _train(job: Job, record: Record, stop: _Stop) -> tuple[Kind, str]:
+def _train(job: Job, record: Record, stop: _Stop, seat: ranks.Seat | None) -> tuple[Kind, str]:
     """Train and write result.json -> how it ended, and why."""
     import torch
 
+    from lit_transformer import peers
     from lit_transformer.callbacks import DivergedError, InterruptedTrialError
     from lit_transformer.training import is_out_of_memory, train
 
     try:
         _check_server(job)
+        device = torch.device("cuda", seat.rank if seat else 0) if job.gpus else torch.device("cpu")
+        group = peers.ALONE if seat is None else peers.join(*seat, device)
         result = train(
             config_io.parse(job.config, job.directory / "config.yaml"),
             job.directory,
             job.cache,
-            device=torch.device("cuda" if job.gpu is not None else "cpu"),
+            device=device,
             threads=job.threads,
             should_stop=stop,
+            peers=group,
         )
-        record.write_json("result.json", {"digest": job.digest, **asdict(result)})
+        if group.leads:
+            record.write_json("result.json", {"digest": job.digest, **asdict(result)})
     except InterruptedTrialError as end:
         return "killed", str(end)
     except DivergedError as end:
@@ -149,7 +161,8 @@ def _about_this_process(job: Job) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "host": platform.node(),
-        "device": f"gpu {job.gpu}" if job.gpu is not None else "cpu",
+        "device": f"gpu {','.join(job.gpus)}" if job.gpus else "cpu",
+        "devices": job.devices,
         "threads": job.threads,
         "commit": commit,
         "dirty": dirty,

@@ -1,10 +1,11 @@
 """What happens between two updates: curves, validation, checkpoints, and an orderly stop."""
 
+import logging
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import pytorch_lightning as pl
@@ -18,8 +19,11 @@ from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.evaluation import Progress, cross_entropy, measure, translate
 from lit_transformer.module import TransformerModule
 from lit_transformer.objective import perplexity
+from lit_transformer.peers import Peers
 from lit_transformer.record import MetricsLog, Record
 from lit_transformer.usage import Usage
+
+logger = logging.getLogger(__name__)
 
 
 class DivergedError(Exception):
@@ -34,8 +38,8 @@ class InterruptedTrialError(Exception):
 class Journal(pl.Callback):
     """Keeps a trial's record while it trains, in one fixed order after each update.
 
-    Its state (tokens, seconds, random generators) is part of every checkpoint, so that a resumed
-    run continues as if nothing had happened.
+    Its state (tokens, seconds, every peer's random generators) is part of every checkpoint, so that
+    a resumed run continues as if nothing had happened. The leading peer alone writes.
     """
 
     def __init__(
@@ -44,18 +48,19 @@ class Journal(pl.Callback):
         data: TranslationData,
         progress: Progress,
         should_stop: Callable[[], bool],
+        peers: Peers,
     ) -> None:
-        self.record, self.data = record, data
+        self.record, self.data, self.peers = record, data, peers
         self._on_sigterm = signal.getsignal(signal.SIGTERM)
         self.progress, self.should_stop = progress, should_stop
-        self.curves = MetricsLog(record)
+        self.curves = MetricsLog(record) if peers.leads else None
         train = data.config.train
         self._averaged_at = set(
             steps_to_average(train.steps, train.average_every, train.average_last)
         )
         self.source_tokens = self.target_tokens = 0
         self.train_seconds = 0.0
-        self._restored: dict[str, Any] | None = None
+        self._random: list[dict[str, Any]] | None = None
         self._mark = 0.0
         self._marked_tokens = 0
         self._started_s = 0.0
@@ -65,22 +70,22 @@ class Journal(pl.Callback):
             "source_tokens": self.source_tokens,
             "target_tokens": self.target_tokens,
             "train_seconds": self.train_seconds,
-            "random": checkpoints.random_state(),
+            "random": self._random,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.source_tokens = state_dict["source_tokens"]
         self.target_tokens = state_dict["target_tokens"]
         self.train_seconds = state_dict["train_seconds"]
-        self._restored = state_dict["random"]
+        self._random = state_dict["random"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning's own handler would end training without a checkpoint where the signal comes
         # just after `should_stop` was asked.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_sigterm)
-        if self._restored is not None:
-            checkpoints.restore_random_state(self._restored)
+        if self._random is not None:
+            self._restore(self._random)
         self._mark, self._marked_tokens = self.train_seconds, self.target_tokens
         self._usage = Usage(pl_module.device)
         self.progress("training", trainer.global_step, self.data.config.train.steps)
@@ -113,33 +118,54 @@ class Journal(pl.Callback):
             self.progress("training", step, train.steps)
         if last or step % train.valid_every == 0:
             self._validate(pl_module, step)
-        if step in self._averaged_at:
+        if step in self._averaged_at and self.peers.leads:
             file = checkpoints.step_file(self.record.checkpoints, step, ".safetensors")
             checkpoints.save_weights(pl_module.model, file)
-        stops = self.should_stop() and not last  # it may have been asked while validating
+        # It may have been asked while validating, or of another peer.
+        stops = self.peers.any(self.should_stop()) and not last
         if stops:
             self._refuse_non_finite(step, "train.loss", outputs["loss"])
         if saves or stops:
-            file = checkpoints.step_file(self.record.checkpoints, step, ".ckpt")
-            trainer.save_checkpoint(file, False)  # optimizer and positions as well
-            if train.keep != "checkpoints":
-                checkpoints.drop_old(self.record.checkpoints, checkpoints.KEPT)
+            self._random = self.peers.gather(checkpoints.random_state())
+            self.peers.once(lambda: self._save(trainer))
         if stops:
             raise InterruptedTrialError(
                 f"asked to stop after update {step}; its checkpoint is written"
             )
 
+    def _save(self, trainer: pl.Trainer) -> None:
+        file = checkpoints.step_file(self.record.checkpoints, trainer.global_step, ".ckpt")
+        trainer.save_checkpoint(file, False)  # optimizer and positions as well
+        if self.data.config.train.keep != "checkpoints":
+            checkpoints.drop_old(self.record.checkpoints, checkpoints.KEPT)
+
+    def _restore(self, random: list[dict[str, Any]]) -> None:
+        if len(random) != self.peers.count and self.peers.leads:
+            logger.warning(
+                "resumed with train.devices=%d what was trained with %d: from here on the bits are "
+                "not those of an undisturbed run",
+                self.peers.count,
+                len(random),
+            )
+        if self.peers.rank < len(random):
+            checkpoints.restore_random_state(random[self.peers.rank])
+
+    def _note(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to the curves."""
+        if self.curves is not None:
+            self.curves.add(step, values)
+
     def _refuse_non_finite(self, step: int, name: str, loss: Tensor | float) -> None:
         value = float(loss)
         if not math.isfinite(value):
-            self.curves.add(step, {name: value})
+            self._note(step, {name: value})
             raise DivergedError(f"{name} is {value} at update {step}")
 
     def _log(self, module: TransformerModule, step: int, outputs: dict[str, Tensor]) -> None:
         seconds = self.train_seconds - self._mark
         tokens = self.target_tokens - self._marked_tokens
         self._mark, self._marked_tokens = self.train_seconds, self.target_tokens
-        self.curves.add(
+        self._note(
             step,
             {
                 "train.loss": float(outputs["loss"]),
@@ -159,8 +185,10 @@ class Journal(pl.Callback):
         if sentences:
             found = translate(module, self.data, "valid", 1, sentences, None)
             name = scoring.MEASURES[self.data.config.data.task]
-            values[f"valid.curve_{name}"] = measure(self.data, "valid", found)
-        self.curves.add(step, values)
+            values[f"valid.curve_{name}"] = self.peers.once(
+                lambda: measure(self.data, "valid", found)
+            )
+        self._note(step, values)
         module.train()
 
 

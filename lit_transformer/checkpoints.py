@@ -146,7 +146,7 @@ def random_state() -> dict[str, Any]:
             "state": {**numpy_state["state"], "key": numpy_state["state"]["key"].tolist()},
         },
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
 
 
@@ -157,5 +157,5 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     key = np.array(inner["key"], dtype=np.uint32)
     np.random.set_state({**state["numpy"], "state": {**inner, "key": key}})
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])

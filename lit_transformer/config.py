@@ -246,6 +246,9 @@ class TrainConfig(Config):
     micro_tokens: Annotated[Count | None, NOT_IDENTITY] = None
     """At most this many tokens on each side of one forward pass; gradients are accumulated to the
     whole update. null: the update in one pass."""
+    devices: Annotated[Count, NOT_IDENTITY] = 1
+    """GPUs of one host that share each update's sentences, or processes where there is no GPU; the
+    update stays the same."""
     average_last: Count = 5
     """Checkpoints whose mean is scored beside the last (section 6.1: 5 base, 20 big)."""
     average_every: Count = 1_500

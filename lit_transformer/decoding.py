@@ -24,6 +24,7 @@ from torch.nn.functional import pad as pad_right
 from torch.nn.utils.rnn import pad_sequence
 
 from lit_transformer.config import DecodeConfig
+from lit_transformer.peers import ALONE, Peers
 
 NEVER = -torch.inf
 BLOCK = 64
@@ -119,6 +120,7 @@ def search(
     eos: int,
     device: torch.device,
     progress: Callable[[int], None] | None,
+    peers: Peers = ALONE,
 ) -> list[Hypothesis]:
     """The best hypothesis of each source, in input order.
 
@@ -127,7 +129,7 @@ def search(
     sides. If none has ended by then, the best open one is returned as truncated. Padding and
     begin marks are never produced, yet they keep their share of the probability. Among equal
     scores, the lower place in the beam and then the lower token id goes first. `progress` is told
-    after each batch how many sentences are done.
+    after each batch how many sentences are done. Peers share out the batches.
     """
     assert all(len(source) for source in sources), "a source has at least its end mark"
     # Longest first: sentences of like length pad little, and memory runs out early or not at all.
@@ -139,23 +141,26 @@ def search(
         chosen = [sources[index] for index in batch]
         return search_batch(model, chosen, decode, Marks(pad, bos, eos), device)
 
-    found: dict[int, Hypothesis] = {}
-    with side_by_side(find, batches, device) as results:
-        for batch, hypotheses in zip(batches, results, strict=True):
-            found.update(zip(batch, hypotheses, strict=True))
+    made: list[list[Hypothesis]] = []
+    with side_by_side(find, peers.share(batches), device) as results:
+        for hypotheses in results:
+            made.append(hypotheses)
             if progress is not None:
-                progress(len(found))
+                progress(min(len(sources), peers.count * sum(map(len, made))))
+    found: dict[int, Hypothesis] = {}
+    for batch, hypotheses in zip(batches, peers.collect(made), strict=True):
+        found.update(zip(batch, hypotheses, strict=True))
     return [found[index] for index in range(len(sources))]
 
 
 def batch_size(sentences: int, decode: DecodeConfig, device: torch.device) -> int:
-    """As many as decode.batch_sentences allows, and so few that every worker has a batch."""
+    """As many as decode.batch_sentences allows, and so few that each of those side by side has one.
+
+    Threads and devices have no say: the sentences of a batch decide the last bits of its scores.
+    """
     most = decode.batch_sentences * BEAM_OF_BATCH // decode.beam
-    return max(1, min(most, -(-sentences // workers_on(device))))
-
-
-def workers_on(device: torch.device) -> int:
-    return min(SIDE_BY_SIDE, torch.get_num_threads()) if device.type == "cpu" else 1
+    workers = SIDE_BY_SIDE if device.type == "cpu" else 1
+    return max(1, min(most, -(-sentences // workers)))
 
 
 @contextmanager
@@ -170,8 +175,8 @@ def side_by_side(
     batches with half of the threads each occupy them better. A model is asked by both at once.
     """
     threads = torch.get_num_threads()
-    workers = min(workers_on(device), len(batches))
-    if workers <= 1:
+    workers = min(SIDE_BY_SIDE, threads, len(batches))
+    if device.type != "cpu" or workers <= 1:
         yield map(find, batches)
         return
     share = threads // workers

@@ -48,11 +48,12 @@ def cross_entropy(module: TransformerModule, data: TranslationData, part: str) -
     tokens = config.train.micro_tokens or config.train.tokens_per_batch
     longest = int(max(pairs.source_lengths.max(), pairs.target_lengths.max()))
     module.eval()
-    total = 0.0
-    for piece in cut(order, pairs.source_lengths, pairs.target_lengths, max(tokens, longest)):
+    pieces = cut(order, pairs.source_lengths, pairs.target_lengths, max(tokens, longest))
+    sums = []
+    for piece in module.peers.share(pieces):
         batch = move_data_to_device(make_batch(pairs, piece, data.vocab.bos), module.device)
-        total += float(module.loss(batch, 0.0)[1])
-    return total / int(pairs.target_lengths.sum())
+        sums.append(float(module.loss(batch, 0.0)[1]))
+    return sum(module.peers.collect(sums)) / int(pairs.target_lengths.sum())
 
 
 def translate(
@@ -76,6 +77,7 @@ def translate(
         eos=data.vocab.eos,
         device=module.device,
         progress=progress,
+        peers=module.peers,
     )
 
 
@@ -94,7 +96,7 @@ def evaluate(
     found = translate(
         module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
     )
-    scored = _scored(data, part, found)
+    scored = module.peers.once(lambda: _scored(data, part, found))
     return Evaluation(
         {
             "perplexity": perplexity(cross_entropy(module, data, part)),

@@ -14,15 +14,16 @@ from lit_transformer.config import RunConfig
 from lit_transformer.data.batching import Batch, Update
 from lit_transformer.model.transformer import Transformer
 from lit_transformer.objective import learning_rate, smoothed_loss
+from lit_transformer.peers import ALONE, Peers
 
 
 @final
 class TransformerModule(pl.LightningModule):
     """The model of section 3 with the optimizer, the rate and the loss of section 5."""
 
-    def __init__(self, config: RunConfig, vocab_size: int, pad: int) -> None:
+    def __init__(self, config: RunConfig, vocab_size: int, pad: int, peers: Peers = ALONE) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.peers = config, peers
         self.model = Transformer(config.model, vocab_size, pad)
         self.automatic_optimization = False
 
@@ -40,21 +41,28 @@ class TransformerModule(pl.LightningModule):
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad(set_to_none=True)
-        losses, surprises = [], []
-        for batch in update.micro:
-            loss_sum, nll_sum = self.loss(batch, self.config.optim.label_smoothing)
-            self.manual_backward(loss_sum / update.target_tokens)
-            losses.append(loss_sum.detach())
-            surprises.append(nll_sum.detach())
+        sums_2 = torch.zeros(2, device=self.device)  # losses, surprises
+        for batch in update.micro[:-1]:
+            sums_2 += self._backward(batch, update.target_tokens)
+        with self.peers.summing(self.parameters()):
+            for batch in update.micro[-1:]:
+                sums_2 += self._backward(batch, update.target_tokens)
+        loss, nll = self.peers.sum(sums_2) / update.target_tokens
         gradient_norm = self._clip()
         for group in optimizer.param_groups:
             group["lr"] = self.rate(self.global_step + 1)
         optimizer.step()
         return {
-            "loss": torch.stack(losses).sum() / update.target_tokens,
-            "nll": torch.stack(surprises).sum() / update.target_tokens,
+            "loss": loss,
+            "nll": nll,
             "gradient_norm": gradient_norm,
         }
+
+    def _backward(self, batch: Batch, target_tokens: int) -> Tensor:
+        """Add to the gradients -> the batch's loss and negative log-likelihood, summed (2,)."""
+        loss_sum, nll_sum = self.loss(batch, self.config.optim.label_smoothing)
+        self.manual_backward(loss_sum / target_tokens)
+        return torch.stack([loss_sum.detach(), nll_sum.detach()])
 
     def _clip(self) -> Tensor:
         """Clip the whole gradient where the configuration says so -> its norm before that."""

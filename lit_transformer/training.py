@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ from lit_transformer.callbacks import InterruptedTrialError, Journal, on_cpu_wit
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import ConfigError, dump
 from lit_transformer.data.datamodule import TranslationData
-from lit_transformer.evaluation import Progress, evaluate
+from lit_transformer.evaluation import Evaluation, Progress, evaluate
 from lit_transformer.model import cost
 from lit_transformer.module import TransformerModule
+from lit_transformer.peers import ALONE, Peers
 from lit_transformer.record import Record, write_bytes
 
 MODELS = ("", ".averaged")
@@ -54,7 +56,9 @@ class Result:
     cut_sources: dict[str, int]
     """Part -> evaluation sources cut to data.max_tokens."""
     device: str
+    devices: int
     threads: int
+    """Of each device's process."""
 
 
 def train(
@@ -65,8 +69,9 @@ def train(
     device: torch.device,
     threads: int,
     should_stop: Callable[[], bool],
+    peers: Peers = ALONE,
 ) -> Result:
-    """Train, or go on where an earlier attempt stopped.
+    """Train, or go on where an earlier attempt stopped. All peers have the same result.
 
     Raises DivergedError where a loss is not finite, InterruptedTrialError where
     `should_stop` said so, ConfigError where this device cannot do what the configuration asks.
@@ -75,20 +80,19 @@ def train(
     torch.set_num_threads(threads)
     keep_freed_memory()
     record = Record(directory)
-    write_bytes(record.config, dump(config).encode())
+    peers.once(lambda: write_bytes(record.config, dump(config).encode()))
     _refuse_emulation(config, device)
-    progress = _stoppable(record.show_progress, should_stop)
+    _refuse_other_peers(config, peers)
+    progress = _stoppable(record.show_progress if peers.leads else _unseen, should_stop)
     progress("preparing data", 0, 1)
     data = TranslationData(config, cache)
     data.prepare_data()
     data.setup("fit")
-    write_bytes(record.vocabulary, data.vocab.path.read_bytes())
-    _check_vocabulary(record, data)
-    record.write_json("environment.json", _environment(device, threads))
+    peers.once(lambda: _describe(record, data, _environment(config, device, threads)))
     torch.use_deterministic_algorithms(config.train.deterministic)
-    totals = _fit(config, record, data, device, progress, should_stop)
-    averaged_steps = _average(config, record, data)
-    module = _build(config, data).to(device)
+    totals = _fit(config, record, data, device, progress, should_stop, peers)
+    averaged_steps = peers.once(lambda: _average(config, record, data))
+    module = _build(config, data, peers).to(device)
     scores, signatures = _evaluate(module, data, record, progress)
     parameters = cost.parameters(config.model, len(data.vocab))
     scores["cost.parameters"] = float(parameters.total)
@@ -96,11 +100,7 @@ def train(
         scores[f"cost.{name}"] = float(totals[name])
     beside_training = time.perf_counter() - started_s - totals["seconds_of_this_attempt"]
     scores["cost.total_seconds"] = totals["train_seconds"] + beside_training
-    if config.train.keep != "checkpoints":
-        checkpoints.remove_tree(record.checkpoints)
-    if config.train.keep == "nothing":
-        for file in (record.weights, record.averaged):
-            checkpoints.remove(file)
+    peers.once(lambda: _clear(config, record))
     return Result(
         scores=scores,
         signatures=signatures,
@@ -112,8 +112,13 @@ def train(
         skipped_pairs=data.parts["train"].skipped,
         cut_sources={part: data.parts[part].cut for part in data.evaluated},
         device=_device_name(device),
+        devices=config.train.devices,
         threads=threads,
     )
+
+
+def _unseen(phase: str, done: int, total: int) -> None:
+    """Progress of a peer that does not lead."""
 
 
 def _stoppable(show: Progress, should_stop: Callable[[], bool]) -> Progress:
@@ -140,6 +145,21 @@ def _refuse_emulation(config: RunConfig, device: torch.device) -> None:
         )
 
 
+def _refuse_other_peers(config: RunConfig, peers: Peers) -> None:
+    if config.train.devices != peers.count:
+        raise ConfigError(
+            f"train.devices={config.train.devices}: there are {peers.count} processes to train "
+            "with; start the trial with `ablate run` or `ablate sweep`"
+        )
+
+
+def _describe(record: Record, data: TranslationData, environment: dict[str, Any]) -> None:
+    """What stands in the directory before the first update."""
+    write_bytes(record.vocabulary, data.vocab.path.read_bytes())
+    _check_vocabulary(record, data)
+    record.write_json("environment.json", environment)
+
+
 def _check_vocabulary(record: Record, data: TranslationData) -> None:
     """A resumed trial must find the vocabulary it began with."""
     known = record.read_json("vocabulary.json")
@@ -158,18 +178,21 @@ def _fit(
     device: torch.device,
     progress: Progress,
     should_stop: Callable[[], bool],
+    peers: Peers,
 ) -> dict[str, float]:
     """Train to the last update -> tokens, seconds and operations. Leaves model.safetensors."""
-    done = record.read_json("training.json")
-    if done is not None and (_is_scored(record, data) or checkpoints.is_whole(record.weights)):
+    done = peers.once(lambda: _fitted(record, data))
+    if done is not None:
         return {**done, "seconds_of_this_attempt": 0.0}
     _seed(config.train.seed)
-    module = _build(config, data)
-    journal = Journal(record, data, progress, should_stop)
-    resumed = checkpoints.newest_whole(record.checkpoints)
+    module = _build(config, data, peers)
+    if not peers.leads:  # equal weights, but dropout of its own
+        _seed(int(np.random.SeedSequence([config.train.seed, peers.rank]).generate_state(1)[0]))
+    journal = Journal(record, data, progress, should_stop, peers)
+    resumed = peers.once(lambda: checkpoints.newest_whole(record.checkpoints))
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
         max_steps=config.train.steps,
         precision="bf16-mixed" if config.train.precision == "bfloat16" else "32-true",
         callbacks=[journal],
@@ -181,18 +204,23 @@ def _fit(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    loader = data.train_dataloader()
+    loader = data.train_dataloader(peers.rank)
     before_s = _seconds_in(resumed)
     trainer.fit(module, loader, ckpt_path=resumed)
-    checkpoints.save_weights(module.model, record.weights)
     totals = {
         "train_seconds": journal.train_seconds,
         "source_tokens": journal.source_tokens,
         "target_tokens": journal.target_tokens,
         "flops": _flops(config, data, journal.target_tokens),
     }
-    record.write_json("training.json", totals)
+    peers.once(lambda: _save_fitted(record, module, totals))
     return {**totals, "seconds_of_this_attempt": journal.train_seconds - before_s}
+
+
+def _fitted(record: Record, data: TranslationData) -> dict[str, float] | None:
+    """The totals of a training that an earlier attempt has brought to its end."""
+    done = record.read_json("training.json")
+    return done if _is_scored(record, data) or checkpoints.is_whole(record.weights) else None
 
 
 def _is_scored(record: Record, data: TranslationData) -> bool:
@@ -201,9 +229,14 @@ def _is_scored(record: Record, data: TranslationData) -> bool:
     return all(record.read_json(f"scores/{name}.json") is not None for name in names)
 
 
-def _build(config: RunConfig, data: TranslationData) -> TransformerModule:
+def _save_fitted(record: Record, module: TransformerModule, totals: dict[str, float]) -> None:
+    checkpoints.save_weights(module.model, record.weights)
+    record.write_json("training.json", totals)
+
+
+def _build(config: RunConfig, data: TranslationData, peers: Peers) -> TransformerModule:
     try:
-        return TransformerModule(config, len(data.vocab), data.vocab.pad)
+        return TransformerModule(config, len(data.vocab), data.vocab.pad, peers)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -265,25 +298,40 @@ def _evaluate(
     for weights, suffix in zip((record.weights, record.averaged), MODELS, strict=True):
         for part in data.evaluated:
             name = f"{part}{suffix}"
-            found = record.read_json(f"scores/{name}.json")
+            found = module.peers.once(partial(record.read_json, f"scores/{name}.json"))
             if found is None:
                 module.model.load_state_dict(checkpoints.load_weights(weights))
                 result = evaluate(module, data, part, progress, f"decoding {name}")
-                text = "".join(f"{line}\n" for line in result.hypotheses)
-                write_bytes(record.hypotheses / f"{name}.txt", text.encode())
-                found = {"scores": result.scores, "signatures": result.signatures}
-                record.write_json(f"scores/{name}.json", found)
+                found = module.peers.once(partial(_save_scores, record, name, result))
             scores.update({f"{name}.{key}": float(value) for key, value in found["scores"].items()})
             signatures.update(found["signatures"])
     return scores, signatures
 
 
-def _environment(device: torch.device, threads: int) -> dict[str, Any]:
+def _save_scores(record: Record, name: str, result: Evaluation) -> dict[str, Any]:
+    text = "".join(f"{line}\n" for line in result.hypotheses)
+    write_bytes(record.hypotheses / f"{name}.txt", text.encode())
+    found = {"scores": result.scores, "signatures": result.signatures}
+    record.write_json(f"scores/{name}.json", found)
+    return found
+
+
+def _clear(config: RunConfig, record: Record) -> None:
+    """Remove what `train.keep` does not name."""
+    if config.train.keep != "checkpoints":
+        checkpoints.remove_tree(record.checkpoints)
+    if config.train.keep == "nothing":
+        for file in (record.weights, record.averaged):
+            checkpoints.remove(file)
+
+
+def _environment(config: RunConfig, device: torch.device, threads: int) -> dict[str, Any]:
     names = ("torch", "pytorch-lightning", "sentencepiece", "sacrebleu", "numpy", "pandas")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": _device_name(device),
+        "devices": config.train.devices,
         "threads": threads,
         "versions": {name: version(name) for name in names},
     }

@@ -32,7 +32,7 @@ class RunnerContract(ABC):
         ended: list[Ended] = []
         with self.start(2) as runner:
             while waiting or runner.running:
-                while waiting and runner.has_room():
+                while waiting and runner.has_room(waiting[0].devices):
                     runner.submit(waiting.pop(0))
                 assert len(runner.running) <= 2
                 ended += runner.poll(0.1)
@@ -65,7 +65,7 @@ class RunnerContract(ABC):
             os.kill(pid_of(crashes), signal.SIGKILL)
             ended = finish(runner)
             assert sorted(one.digest for one in ended) == sorted([crashes.digest, other.digest])
-            assert runner.has_room()
+            assert runner.has_room(2)
         assert Record(crashes.directory).state().kind == "killed"
         assert Record(other.directory).state().kind == "finished"
 

@@ -350,6 +350,18 @@ def test_a_killed_sweep_leaves_no_process_and_ends_as_if_undisturbed(
     assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
 
 
+def test_a_killed_sweep_takes_the_ranks_of_its_trials_along(toy: Toy, tmp_path: Path) -> None:
+    words = sweep_words(toy, tmp_path, "--only", "base", "--set", "train.devices=2")
+    killed = Started(*words)
+    wait_for(lambda: files(tmp_path, "checkpoints/*.ckpt"))
+    killed.process.kill()
+    killed.wait()
+    assert killed.vanishes(), killed.left()
+    again = ablate(*words)
+    assert again.status == 0, again.err
+    assert attempts(tmp_path) == [2]
+
+
 def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(
     swept: Swept, toy: Toy, tmp_path: Path
 ) -> None:
@@ -524,6 +536,10 @@ REFUSED = [
     (
         ["--trials-per-gpu", "auto", "--gpus", "77"],
         "--trials-per-gpu auto: nvidia-smi tells no memory of GPU 77; give a number",
+    ),
+    (
+        ["--set", "train.devices=3", "--gpus", "0,1"],
+        "train.devices=3: a GPU for each is needed, and these are there: 0, 1; lower",
     ),
 ]
 

@@ -16,21 +16,34 @@ from dataclasses import replace
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, final
 
 from experiments.ties import PARENT
 from experiments.worker import PRELOAD, STOP_SIGNALS, Job, work
+from lit_transformer.config_io import ConfigError
+from lit_transformer.record import Record
 
 TERM_GRACE_S = 30.0
 """Time that a stopped trial has to write its checkpoint."""
+RANKS_GRACE_S = 5.0
+"""Longest wait for the ranks of a worker that was killed."""
 
 
 class Slot(NamedTuple):
-    """Room for one trial at a time."""
+    """Room for one trial at a time, or for one device's share of it."""
 
     gpu: str | None
     threads: int
+
+
+class Placed(NamedTuple):
+    """A trial under way."""
+
+    process: BaseProcess
+    slots: list[Slot]
+    directory: Path
 
 
 class Ended(NamedTuple):
@@ -42,11 +55,14 @@ class Ended(NamedTuple):
 
 @final
 class LocalRunner:
-    """Up to len(slots) trials at once. Use it from the main thread, as a context manager."""
+    """As many trials as the slots have room for, at most `at_once`.
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
-        self._free = list(slots)
-        self._running: dict[str, tuple[BaseProcess, Slot]] = {}
+    Use it from the main thread, as a context manager.
+    """
+
+    def __init__(self, slots: Sequence[Slot], at_once: int | None = None) -> None:
+        self._free, self._at_once = list(slots), at_once
+        self._running: dict[str, Placed] = {}
         self._server = sys.platform == "linux"
         self._context: ForkServerContext | SpawnContext = (
             multiprocessing.get_context("forkserver")
@@ -68,29 +84,42 @@ class LocalRunner:
         """Digests of the trials under way."""
         return list(self._running)
 
-    def has_room(self) -> bool:
-        return bool(self._free)
+    def has_room(self, devices: int) -> bool:
+        """Whether a trial on so many devices can start."""
+        room = self._at_once is None or len(self._running) < self._at_once
+        return room and len(self._distinct()) >= devices
 
     def submit(self, job: Job) -> None:
-        """Start a trial in a free slot."""
+        """Start a trial in as many free slots as it has devices, each on a GPU of its own."""
         with _stops_put_off():  # else a process that has started might be in no list
-            slot = self._free.pop(0)
+            slots = self._distinct()[: job.devices]
+            for slot in slots:
+                self._free.remove(slot)
+            gpus = tuple(slot.gpu for slot in slots if slot.gpu is not None)
             parent = server() if self._server else os.getpid()
-            placed = replace(job, gpu=slot.gpu, threads=slot.threads, parent=parent)
-            process = self._context.Process(target=work, args=(placed,), daemon=False)
+            told = replace(job, gpus=gpus, threads=slots[0].threads, parent=parent)
+            process = self._context.Process(target=work, args=(told,), daemon=False)
             process.start()
-            self._running[job.digest] = process, slot
+            self._running[job.digest] = Placed(process, slots, job.directory)
+
+    def _distinct(self) -> list[Slot]:
+        """The free slots, one of each GPU."""
+        on_gpus = all(slot.gpu is not None for slot in self._free)
+        return list(dict.fromkeys(self._free)) if on_gpus else list(self._free)
 
     def poll(self, timeout_s: float) -> list[Ended]:
         """Wait for at most so long -> the trials whose process has ended."""
-        connection.wait([process.sentinel for process, _ in self._running.values()], timeout_s)
+        connection.wait([placed.process.sentinel for placed in self._running.values()], timeout_s)
         ended = []
-        for digest, (process, slot) in list(self._running.items()):
+        for digest, (process, slots, directory) in list(self._running.items()):
             if process.is_alive():
                 continue
             process.join()
-            ended.append(Ended(digest, process.exitcode or 0))
-            self._free.append(slot)
+            status = process.exitcode or 0
+            if status < 0 and len(slots) > 1:
+                _outlast_ranks(Record(directory))
+            ended.append(Ended(digest, status))
+            self._free += slots
             del self._running[digest]
         return ended
 
@@ -102,16 +131,23 @@ class LocalRunner:
         ended: list[Ended] = []
         deadline = time.monotonic() + grace_s
         try:
-            for process, _ in self._running.values() if grace_s else ():
-                process.terminate()
+            for placed in self._running.values() if grace_s else ():
+                placed.process.terminate()
             while self._running and time.monotonic() < deadline:
                 ended += self.poll(0.1)
         finally:
-            for process, _ in self._running.values():
-                process.kill()
+            for placed in self._running.values():
+                placed.process.kill()
         while self._running:
             ended += self.poll(1.0)
         return ended
+
+
+def _outlast_ranks(record: Record) -> None:
+    """The ranks of a worker that is killed end a moment after it, and hold its claim until then."""
+    deadline = time.monotonic() + RANKS_GRACE_S
+    while record.is_claimed() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def server() -> int:
@@ -186,14 +222,31 @@ def _ask_nvidia_smi(fields: str) -> list[list[str]]:
 
 
 def plan_slots(
-    trials: int, gpus: Sequence[str], trials_per_gpu: int, at_once: int | None
+    devices: Sequence[int], gpus: Sequence[str], trials_per_gpu: int, at_once: int | None
 ) -> list[Slot]:
-    """GPUs where there are any, each for so many trials; else the cores, shared out evenly."""
+    """GPUs where there are any, each for so many trials; else the cores, shared out evenly.
+
+    `devices`: how many each trial takes. ConfigError where a trial takes more than there are.
+    """
+    most = max(devices, default=1)
+    wanted = sum(sorted(devices, reverse=True)[:at_once])
+    _refuse(most, gpus)
     if gpus:
         slots = [gpu for _ in range(trials_per_gpu) for gpu in gpus]
-        chosen = slots[: min(trials, at_once or len(slots))]
-        return [Slot(gpu, max(1, cores() // len(slots))) for gpu in chosen]
-    count = max(1, min(trials, at_once or cores()))
+        return [Slot(gpu, max(1, cores() // len(slots))) for gpu in slots[:wanted]]
+    count = max(most, wanted if at_once else min(wanted, cores()))
     if sys.platform != "linux":
         count = 1
     return [Slot(None, max(1, cores() // count)) for _ in range(count)]
+
+
+def _refuse(devices: int, gpus: Sequence[str]) -> None:
+    if devices > 1 and sys.platform != "linux":
+        raise ConfigError(
+            f"train.devices={devices}: a trial on several devices needs Linux; set train.devices=1"
+        )
+    if gpus and devices > len(set(gpus)):
+        raise ConfigError(
+            f"train.devices={devices}: a GPU for each is needed, and these are there: "
+            f"{', '.join(gpus)}; lower train.devices, or name more with --gpus"
+        )

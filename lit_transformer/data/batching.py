@@ -47,10 +47,12 @@ class Batch(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What one optimizer update sees: one batch, or several whose gradients are added."""
+    """What one optimizer update sees of one device: one batch, or several whose gradients are
+    added; none where there are fewer sentences than devices."""
 
     micro: list[Batch]
     source_tokens: int
+    """Of all devices, as are those of the target."""
     target_tokens: int
 
 
@@ -90,6 +92,17 @@ def cut(
     return pieces
 
 
+def share(indices: Indices, tokens: Lengths, rank: int, devices: int) -> Indices:
+    """A rank's consecutive part of a batch: the pairs whose middle lies in its part of all tokens.
+
+    `tokens` are those of each pair, both sides.
+    """
+    ends = np.cumsum(tokens, dtype=np.int64)
+    middles = 2 * ends - tokens  # in half tokens
+    chosen: Indices = indices[middles * devices // (2 * ends[-1]) == rank]
+    return chosen
+
+
 def make_batch(pairs: Pairs, indices: Indices, bos: int) -> Batch:
     """The pairs at `indices`; the decoder reads the target shifted right (figure 1)."""
     sources = [pairs.source(int(index)) for index in indices]
@@ -121,8 +134,11 @@ class UpdateLoader:
         micro_tokens: int | None,
         seed: int,
         bos: int,
+        rank: int = 0,
+        devices: int = 1,
     ) -> None:
         self.pairs = pairs
+        self.rank, self.devices = rank, devices
         self.steps, self.tokens, self.micro_tokens = steps, tokens, micro_tokens
         self.seed, self.bos = seed, bos
         self._step = self._epoch = self._batch = 0
@@ -149,9 +165,11 @@ class UpdateLoader:
 
     def _update(self, indices: Indices) -> Update:
         source_lengths, target_lengths = self.pairs.source_lengths, self.pairs.target_lengths
-        pieces = [indices]
+        tokens = source_lengths[indices] + target_lengths[indices]
+        own = share(indices, tokens, self.rank, self.devices)
+        pieces = [own] if len(own) else []
         if self.micro_tokens is not None and self.micro_tokens < self.tokens:
-            pieces = cut(indices, source_lengths, target_lengths, self.micro_tokens)
+            pieces = cut(own, source_lengths, target_lengths, self.micro_tokens)
         return Update(
             [make_batch(self.pairs, piece, self.bos) for piece in pieces],
             int(source_lengths[indices].sum()),

@@ -34,7 +34,8 @@ class TranslationData(pl.LightningDataModule):
             if part in self.corpus.parts
         }
 
-    def train_dataloader(self) -> UpdateLoader:
+    def train_dataloader(self, rank: int = 0) -> UpdateLoader:
+        """The updates, as the device of this rank sees them."""
         train = self.config.train
         return UpdateLoader(
             self.parts["train"],
@@ -43,6 +44,8 @@ class TranslationData(pl.LightningDataModule):
             micro_tokens=train.micro_tokens,
             seed=train.seed,
             bos=self.vocab.bos,
+            rank=rank,
+            devices=train.devices,
         )
 
     @property

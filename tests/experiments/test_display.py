@@ -50,6 +50,14 @@ def test_a_plan_has_a_line_for_each_trial(planned: list[Planned]) -> None:
     assert (third[-1], fourth[-1]) == ("running", "waiting")
 
 
+def test_a_plan_shows_devices_where_a_trial_has_several(tmp_path: Path) -> None:
+    toy = write_toy(tmp_path / "toy")
+    one, two = toy.plan(tmp_path, [1], ["base"]), toy.plan(tmp_path, [2], [], ["train.devices=2"])
+    head, *rows = shown(display.plan_table([*one, *two]))
+    assert [row[head.index("devices")] for row in rows] == ["1", "2", "2"]
+    assert "devices" not in shown(display.plan_table(one))[0]
+
+
 def test_a_status_says_reason_progress_and_log(planned: list[Planned]) -> None:
     rows = shown(display.status_table(planned), width=400)[1:]
     logs = [str(item.record.log) for item in planned]

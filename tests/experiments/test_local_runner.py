@@ -18,6 +18,7 @@ from experiments.runners.local import (
     plan_slots,
 )
 from experiments.worker import CLAIMED_ELSEWHERE
+from lit_transformer.config_io import ConfigError
 from lit_transformer.record import Record, read_lines
 from tests.contracts import RunnerContract, finish, wait_for
 from tests.toy import Toy, write_nvidia_smi, write_toy
@@ -59,6 +60,28 @@ def test_a_slot_s_device_is_the_trial_s(toy: Toy, tmp_path: Path) -> None:
     assert record.state().kind == "failed"  # there is no such device
 
 
+def test_a_trial_on_several_devices_has_as_many_gpus(toy: Toy, tmp_path: Path) -> None:
+    (job,) = toy.jobs(tmp_path, [1], ["base"], ["train.devices=2"])
+    with LocalRunner([Slot("77", 1), Slot("77", 1), Slot("78", 1)]) as runner:
+        assert (runner.has_room(2), runner.has_room(3)) == (True, False)
+        runner.submit(job)
+        assert (runner.has_room(1), runner.has_room(2)) == (True, False)  # 77 alone is left
+        finish(runner)
+        assert runner.has_room(2)
+    start = next(read_lines(Record(job.directory).attempts))
+    assert (start["device"], start["devices"]) == ("gpu 77,78", 2)
+    assert Record(job.directory).state().kind == "failed"  # there are no such devices
+
+
+def test_no_more_trials_than_asked_for_run_at_once(toy: Toy, tmp_path: Path) -> None:
+    (job,) = toy.jobs(tmp_path, [1], ["base"])
+    with LocalRunner([CPU, CPU], at_once=1) as runner:
+        runner.submit(job)
+        assert not runner.has_room(1)
+        finish(runner)
+        assert runner.has_room(1)
+
+
 def test_a_server_that_dies_is_an_outcome_and_is_replaced(toy: Toy, tmp_path: Path) -> None:
     (job,) = toy.jobs(tmp_path, [1], ["base"])
     record = Record(job.directory)
@@ -98,7 +121,7 @@ def test_an_interrupted_stop_kills_at_once(
 def test_the_server_is_started_only_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "server", lambda: pytest.fail("started"))
     with LocalRunner([]) as runner:
-        assert not runner.has_room()
+        assert not runner.has_room(1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -173,13 +196,44 @@ def test_slots_share_out_gpus_or_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: 8)
-    assert plan_slots(trials, gpus, per_gpu, at_once) == expected
+    assert plan_slots([1] * trials, gpus, per_gpu, at_once) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "at_once", "expected"),
+    [
+        ([2, 1], ["0", "3", "4", "6"], None, [Slot("0", 2), Slot("3", 2), Slot("4", 2)]),
+        ([2, 1], ["0", "3", "4", "6"], 1, [Slot("0", 2), Slot("3", 2)]),
+        ([2, 1], [], None, [Slot(None, 2)] * 3),
+        ([3, 3, 1], [], 2, [Slot(None, 1)] * 6),
+        ([12], [], None, [Slot(None, 1)] * 12),  # more processes than cores
+    ],
+)
+def test_a_trial_has_a_slot_for_each_device(
+    devices: list[int],
+    gpus: list[str],
+    at_once: int | None,
+    expected: list[Slot],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    assert plan_slots(devices, gpus, 1, at_once) == expected
+
+
+def test_more_devices_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"^train\.devices=3: .* these are there: 0, 5; lower"):
+        plan_slots([1, 3], ["0", "5"], 4, None)
+    monkeypatch.setattr(local.sys, "platform", "darwin")
+    with pytest.raises(
+        ConfigError, match=r"^train\.devices=2: .* needs Linux; set train\.devices=1"
+    ):
+        plan_slots([2], [], 1, None)
 
 
 def test_without_ties_trials_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "cores", lambda: 8)
     monkeypatch.setattr(local.sys, "platform", "darwin")
-    assert plan_slots(9, [], 1, None) == [Slot(None, 8)]
+    assert plan_slots([1] * 9, [], 1, None) == [Slot(None, 8)]
 
 
 @pytest.mark.parametrize(("visible", "gpus"), [("", []), ("2", ["2"]), ("0, 5", ["0", "5"])])

@@ -29,6 +29,8 @@ def test_memory_is_that_of_one_pass(toy: Toy, tmp_path: Path) -> None:
     assert sharing.memory(item) == expected
     (item,) = toy.plan(tmp_path, [1], ["base"], ["train.micro_tokens=640"])
     assert sharing.memory(item) < expected  # tokens_per_batch is 64
+    (item,) = toy.plan(tmp_path, [1], ["base"], ["train.tokens_per_batch=1280", "train.devices=2"])
+    assert sharing.memory(item) == expected
 
 
 @pytest.mark.parametrize(

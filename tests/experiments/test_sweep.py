@@ -33,6 +33,7 @@ class Runner:
 
     def __init__(self, ends: Mapping[str, Kind | int | list[Kind]]) -> None:
         self.ends = ends
+        self.most_devices = 0
         self.jobs: list[Job] = []
         self.seen: list[Job] = []
         self.order: list[str] = []
@@ -42,13 +43,14 @@ class Runner:
     def running(self) -> list[str]:
         return [job.digest for job in self.jobs]
 
-    def has_room(self) -> bool:
-        return len(self.jobs) < 2
+    def has_room(self, devices: int) -> bool:
+        return sum(job.devices for job in self.jobs) + devices <= 2
 
     def submit(self, job: Job) -> None:
         self.jobs.append(job)
         self.seen.append(job)
         self.order.append(job.digest)
+        self.most_devices = max(self.most_devices, sum(job.devices for job in self.jobs))
 
     def poll(self, timeout_s: float) -> list[Ended]:
         return [self._end(self.jobs.pop(0))]
@@ -213,6 +215,19 @@ def test_the_costliest_trials_come_first(toy: Toy, tmp_path: Path) -> None:
     assert watcher.watched == runner.order
     assert watcher.shown[0] == runner.order[1:2]
     assert watcher.said[0] == "finished  tiny/base seed 1: perplexity 4.26, BLEU 31.5, 61 s"
+
+
+def test_a_trial_that_waits_for_devices_is_not_overtaken(toy: Toy, tmp_path: Path) -> None:
+    planned = [
+        *toy.plan(tmp_path, [1], ["base"], ["train.steps=8"]),
+        *toy.plan(tmp_path, [1], ["base"], ["train.steps=16", "train.devices=2"]),
+        *toy.plan(tmp_path, [1], ["base"], ["train.steps=32"]),
+    ]
+    small, two, large = (item.trial.digest for item in planned)
+    runner = Runner({})
+    go(planned, tmp_path, runner)
+    assert runner.order == [large, two, small]
+    assert runner.most_devices == 2
 
 
 def test_what_is_done_is_mirrored_and_not_trained(toy: Toy, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ RESULT = Result(
     skipped_pairs=0,
     cut_sources={"valid": 0},
     device="cpu",
+    devices=1,
     threads=1,
 )
 
@@ -42,7 +43,8 @@ def job(tmp_path: Path) -> Job:
         about={},
         passes={},
         cache=tmp_path / "cache",
-        gpu=None,
+        devices=1,
+        gpus=(),
         threads=1,
         parent=None,
     )
@@ -61,7 +63,7 @@ def outcome(job: Job, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[st
         monkeypatch.setattr(training, "train", trained)
         stop = worker._Stop()
         stop.asked = asked
-        return worker._train(job, Record(job.directory), stop)
+        return worker._train(job, Record(job.directory), stop, None)
 
     return train
 
@@ -108,7 +110,7 @@ def test_an_infinite_score_is_a_result(outcome: Callable[..., tuple[str, str]], 
 def test_a_server_without_its_tie_trains_nothing(job: Job) -> None:
     """Trials forked from it would outlive a sweep that is killed."""
     tied = Job(**{**vars(job), "parent": os.getppid()})
-    kind, reason = worker._train(tied, Record(job.directory), worker._Stop())
+    kind, reason = worker._train(tied, Record(job.directory), worker._Stop(), None)
     assert kind == "failed"
     assert "experiments.preload cannot be imported" in reason
 

@@ -338,7 +338,6 @@ def test_batches_side_by_side_are_batches_one_after_another(beam, monkeypatch):
         assert got.score == pytest.approx(expected.score, rel=1e-5)
 
 
-@pytest.mark.usefixtures("_two_threads")
 @pytest.mark.parametrize(
     ("sentences", "beam", "expected"),
     [

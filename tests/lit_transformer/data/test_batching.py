@@ -4,11 +4,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lit_transformer.data import batching
-from lit_transformer.data.batching import UpdateLoader, cut, epoch_order, make_batch
+from lit_transformer.data.batching import UpdateLoader, cut, epoch_order, make_batch, share
 
 BOS, EOS = 2, 3
 
@@ -58,6 +59,32 @@ def as_lists(updates):
         ]
         for update in updates
     ]
+
+
+@pytest.mark.parametrize("devices", [2, 3, 8])
+def test_devices_share_out_every_update_evenly(devices):
+    tokens = PAIRS.source_lengths + PAIRS.target_lengths
+    for batch in order():
+        shares = [share(batch, tokens[batch], rank, devices) for rank in range(devices)]
+        assert np.concatenate(shares).tolist() == batch.tolist()
+        sums = [tokens[own].sum() for own in shares]
+        assert max(sums) - min(sums) <= 2 * tokens[batch].max()
+
+
+def test_devices_see_the_same_updates_and_their_counts_are_of_all():
+    whole = list(loader(micro_tokens=200))
+    parts = [list(loader(micro_tokens=200, rank=rank, devices=2)) for rank in range(2)]
+    for update, *others in zip(whole, *parts, strict=True):
+        wanted = [torch.cat([batch.wanted_N for batch in one.micro]) for one in (update, *others)]
+        assert torch.equal(torch.cat(wanted[1:]), wanted[0])
+        for other in others:
+            assert other[1:] == update[1:]
+
+
+def test_a_device_without_a_sentence_has_no_batch():
+    pairs = MadeUpPairs([5], [5])
+    micro = [next(iter(loader(pairs, rank=rank, devices=3))).micro for rank in range(3)]
+    assert [len(batches) for batches in micro] == [0, 1, 0]
 
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=60)
