@@ -74,10 +74,12 @@ def _plain_errors() -> Iterator[None]:
         from experiments.store import StoreError
         from lit_transformer.config_io import ConfigError
         from lit_transformer.data.cache import CorpusError
+        from lit_transformer.terminal import printable
 
         if not isinstance(error, ConfigError | CorpusError | StoreError):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        for number, line in enumerate(str(error).split("\n")):
+            print("error: " * (number == 0) + printable(line), file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -316,14 +318,20 @@ def _overrides(sets: Sequence[str] | None) -> Mapping[str, Given]:
 
 def _parse_seeds(text: str) -> list[int]:
     """`3` is seeds 1, 2, 3; `4,7` and `4,` are those."""
+    from experiments.study import MAX_SEEDS
+
     words = [word.strip() for word in text.split(",")]
     try:
         numbers = [int(word) for word in words if word]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < (1 if len(words) == 1 else 0):
-        raise _usage(f"--seeds {text}: a count such as 3, or a list such as 4,7")
-    return list(range(1, numbers[0] + 1)) if len(words) == 1 else numbers
+    if len(words) > 1 and numbers and min(numbers) >= 0:
+        return numbers
+    if len(words) > 1 or not numbers or not 0 < numbers[0] <= MAX_SEEDS:
+        raise _usage(
+            f"--seeds {text}: a count such as 3, up to {MAX_SEEDS:,}, or a list such as 4,7"
+        )
+    return list(range(1, numbers[0] + 1))
 
 
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
