@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import Scalar, differences, flatten, load
-from lit_transformer.record import Record, State, read_lines
+from lit_transformer.record import Record, State
 
 TEXT_LIMIT = 5000
 """Characters of a tag or parameter that every MLflow backend takes."""
@@ -100,7 +100,7 @@ def read(identity: Identity, directory: Path) -> Trial | None:
     """The directory as it is now; None where nobody has started the trial."""
     record = Record(directory)
     state = record.state()  # first: what follows is then at least as new
-    lines = list(read_lines(record.attempts))
+    lines = list(record.read_attempts())
     starts = [line for line in lines if line["event"] == "start"]
     if not lines:
         return None

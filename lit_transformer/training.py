@@ -139,7 +139,7 @@ def _refuse_emulation(config: RunConfig, device: torch.device) -> None:
 
 def _check_vocabulary(record: Record, data: TranslationData) -> None:
     """A resumed trial must find the vocabulary it began with."""
-    known = record.read_json("vocabulary.json")
+    known = record.read_json("vocabulary.json", sha256=str)
     if known is not None and known["sha256"] != data.vocab.checksum:
         raise ConfigError(
             f"{record.vocabulary}: the cached vocabulary is not the one this trial began with; "
@@ -236,7 +236,7 @@ def _evaluate(
     for weights, suffix in ((record.weights, ""), (record.averaged, ".averaged")):
         for part in data.evaluated:
             name = f"{part}{suffix}"
-            found = record.read_json(f"scores/{name}.json")
+            found = record.read_json(f"scores/{name}.json", scores=dict, signatures=dict)
             if found is None:
                 module.model.load_state_dict(checkpoints.load_weights(weights))
                 result = evaluate(module, data, part, progress, f"decoding {name}")

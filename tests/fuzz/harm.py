@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 import ablate
 
+FUZZING = settings.get_current_profile_name() == "fuzz"
 CASES = settings(
+    max_examples=settings().max_examples if FUZZING else 40,
+    derandomize=not FUZZING,  # make test: the same every time
     deadline=None,  # what hangs is ended by pytest's own timeout
-    derandomize=settings.get_current_profile_name() != "fuzz",  # make test: the same every time
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 FEW = settings(CASES, max_examples=CASES.max_examples // 4)
