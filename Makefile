@@ -11,7 +11,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 TORCH := $(shell grep '^torch==' constraints.txt)
 ARGS ?=
-SEED ?= $(shell date +%s)
+SEED := $(or $(SEED),$(shell date +%s))
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +48,12 @@ check: setup  ## Check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-audit: setup  ## Look the pinned libraries up among known security holes; needs the network
-	$(PIP) pip-audit
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+# In an environment of its own, whose libraries are not ours. Strict: what could not be looked up is
+# no good news.
+audit:  ## Look the pinned libraries up among known security holes; needs the network
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 format: setup  ## Format the code and repair what the linter can
 	$(BIN)/ruff format .
