@@ -337,7 +337,7 @@ def _parse_seeds(text: str) -> list[int]:
         return numbers
     if len(words) > 1 or not numbers or not 0 < numbers[0] <= MAX_SEEDS:
         raise _usage(
-            f"--seeds {text}: a count such as 3, up to {MAX_SEEDS:,}, or a list such as 4,7"
+            f"--seeds {text}: a count such as 3, or a list such as 4,7; {MAX_SEEDS:,} at most"
         )
     return list(range(1, numbers[0] + 1))
 
