@@ -39,7 +39,7 @@ table: setup  ## Run all twenty rows of Table 3 on the built-in corpus, two seed
 test: setup  ## Run all tests; options for pytest go into ARGS, as in ARGS="-m 'not slow' -n 2"
 	$(BIN)/python -m pytest $(ARGS)
 
-fuzz: setup  ## Point 10,000 hostile files at the project (15 minutes); SEED=... repeats a round
+fuzz: setup  ## Point 10,000 hostile files at the project; SEED=... repeats a round
 	@echo "seed $(SEED)"
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) --timeout=3600 $(ARGS)
 
