@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo table test chaos check format clean
+.PHONY: help setup demo table test fuzz chaos check audit format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 TORCH := $(shell grep '^torch==' constraints.txt)
 ARGS ?=
+SEED := $(or $(SEED),$(shell date +%s))
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,10 @@ table: setup  ## Run all twenty rows of Table 3 on the built-in corpus, two seed
 test: setup  ## Run all tests; options for pytest go into ARGS, as in ARGS="-m 'not slow' -n 2"
 	$(BIN)/python -m pytest $(ARGS)
 
+fuzz: setup  ## Point 10,000 hostile files at the project; SEED=... repeats a round
+	@echo "seed $(SEED)"
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) --timeout=3600 $(ARGS)
+
 chaos: setup  ## Do to real sweeps what machines do to them, 200 faults (an hour); ARGS="--seed 7"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
@@ -45,6 +50,13 @@ check: setup  ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# In an environment of its own, whose libraries are not ours. Strict: what could not be looked up is
+# no good news.
+audit:  ## Look the pinned libraries up among known security holes; needs the network
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 format: setup  ## Format the code and repair what the linter can
 	$(BIN)/ruff format .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import shlex
 import signal
 import sys
@@ -77,10 +78,13 @@ def _plain_errors() -> Iterator[None]:
         from experiments.store import StoreError
         from lit_transformer.config_io import ConfigError
         from lit_transformer.data.cache import CorpusError
+        from lit_transformer.record import RecordError
+        from lit_transformer.terminal import printable
 
-        if not isinstance(error, ConfigError | CorpusError | StoreError):
+        if not isinstance(error, ConfigError | CorpusError | RecordError | StoreError):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        for number, line in enumerate(str(error).split("\n")):
+            print("error: " * (number == 0) + printable(line), file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.errno not in OF_THE_DISK:
@@ -151,7 +155,7 @@ def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
 
     directory = _directory(run_id, root)
     item = sweep.plan_again(directory, run_id)
-    old = Record(directory).result()
+    old = Record(directory).result(threads=int)
     slots, _ = _slots([item], gpus, "1", 1)
     if old is not None and slots[0].gpu is None:  # as many threads, for the same bits
         slots = [slot._replace(threads=old["threads"]) for slot in slots]
@@ -220,12 +224,18 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
-    """Open MLflow's UI on the runs of --root; it listens on this machine alone."""
+    """Open MLflow's UI on the runs of --root; it listens on this machine alone.
+
+    It asks nobody who they are: whoever reached it could change and delete every run. From another
+    machine, use a tunnel: ssh -L 5000:127.0.0.1:5000 THIS_MACHINE, then http://127.0.0.1:5000.
+    """
     from experiments import store, tracking
 
     command, environment = store.ui_command(root, host, port, open_to_network=False)
     tracking.prepare_store(root)
-    print(f"MLflow's UI: http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow's UI: http://{host}:{port} (Ctrl-C ends it)")
+    print("It knows no passwords, so it listens on this machine alone. From another one:")
+    print(f"  ssh -L {port}:{host}:{port} {platform.node()}", flush=True)
     os.execvpe(command[0], command, {**os.environ, **environment})
 
 
@@ -234,7 +244,7 @@ def sync(root: RootFolder = HERE) -> None:
     """Send to MLflow what it lacks of the trials' directories, and put its statuses right."""
     from experiments import mirror
 
-    problems = mirror.sync_all(root) + mirror.mend(root)
+    problems = dict.fromkeys(mirror.sync_all(root) + mirror.mend(root))
     for problem in problems:
         print(problem, file=sys.stderr)
     raise typer.Exit(1 if problems else 0)
@@ -332,14 +342,20 @@ def _overrides(sets: Sequence[str] | None) -> Mapping[str, Given]:
 
 def _parse_seeds(text: str) -> list[int]:
     """`3` is seeds 1, 2, 3; `4,7` and `4,` are those."""
+    from experiments.study import MAX_SEEDS
+
     words = [word.strip() for word in text.split(",")]
     try:
         numbers = [int(word) for word in words if word]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < (1 if len(words) == 1 else 0):
-        raise _usage(f"--seeds {text}: a count such as 3, or a list such as 4,7")
-    return list(range(1, numbers[0] + 1)) if len(words) == 1 else numbers
+    if len(words) > 1 and numbers and min(numbers) >= 0:
+        return numbers
+    if len(words) > 1 or not numbers or not 0 < numbers[0] <= MAX_SEEDS:
+        raise _usage(
+            f"--seeds {text}: a count such as 3, or a list such as 4,7; {MAX_SEEDS:,} at most"
+        )
+    return list(range(1, numbers[0] + 1))
 
 
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
@@ -435,9 +451,13 @@ def _carry_out(
     """Run what is not over -> whether everything is finished."""
     from experiments import display, mirror, sweep
     from experiments.runners.local import LocalRunner
+    from lit_transformer.record import refuse_links
 
     place, console = sweep.Root(root), _console()
-    todo = [item.trial for item in planned if not item.state.is_over]
+    unfinished = [item for item in planned if not item.state.is_over]
+    for item in unfinished:
+        refuse_links(item.record.path)
+    todo = [item.trial for item in unfinished]
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         runner = LocalRunner(slots if todo else (), at_once)
@@ -462,14 +482,16 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
 def _print_scores(root: Path, digest: str) -> None:
     from experiments.sweep import Root
     from lit_transformer.record import Record
+    from lit_transformer.terminal import printable
 
     record = Record(Root(root).trial(digest))
     result = record.result()
     if result is None:
-        print(f"not finished: {record.state().reason} (log: {record.log})", file=sys.stderr)
+        reason = printable(record.state().reason)
+        print(f"not finished: {reason} (log: {record.log})", file=sys.stderr)
         return
     for name, value in result["scores"].items():
-        print(f"{name:32} {value:,.6g}")
+        print(f"{printable(name):32} {value:,.6g}")
     print(f"{'directory':32} {record.path}")
 
 
@@ -478,14 +500,16 @@ def _directory(run_id: str, root: Path) -> Path:
     from analysis import runs
     from experiments import store
     from experiments.sweep import Root
+    from lit_transformer.record import refuse_links
 
     place = Root(root)
-    if place.trial(run_id).is_dir():
-        return place.trial(run_id)
-    folder = runs.directory(store.uri(root), run_id)
-    if folder is None or not (place.mlruns / folder).is_dir():
+    found = place.trial(run_id)
+    if not os.path.isdir(found):
+        found = place.mlruns / (runs.directory(store.uri(root), run_id) or "nowhere")
+    if not os.path.isdir(found) or place.trials.resolve() not in found.resolve().parents:
         raise _usage(f"{run_id}: no run of this id with a trial under {place.mlruns}")
-    return place.mlruns / folder
+    refuse_links(found)
+    return found
 
 
 def _command(

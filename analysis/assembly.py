@@ -1,7 +1,8 @@
 """From a study to its table: trials, runs, published figures, curves and samples together."""
 
-import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -12,11 +13,20 @@ from analysis.tables import BASE, Heading, Table, build
 from experiments import store
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
-from lit_transformer import config_io
 from lit_transformer.data import corpora
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.text import Part
-from lit_transformer.record import Record
+from lit_transformer.record import (
+    REMEDY,
+    Record,
+    RecordError,
+    read_object,
+    read_own,
+    refuse_links,
+)
+from lit_transformer.terminal import printable
+
+_log = logging.getLogger(__name__)
 
 PAPERS_STUDY = "table3"
 """The study whose rows the paper printed."""
@@ -59,24 +69,34 @@ def write(
 def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
     """Versions of the software behind the finished trials; several where they differ."""
     found: dict[str, set[str]] = {}
-    for text in _environments(trials, root):
-        about = json.loads(text)
-        for name, version in {"python": about.get("python"), **about.get("versions", {})}.items():
-            if version:
-                found.setdefault(name, set()).add(version)
+    for text, path in _environments(trials, root).items():
+        with _left_out():
+            about = read_object(text, path, {"python": str, "versions": dict})
+            for name, version in {"python": about["python"], **about["versions"]}.items():
+                found.setdefault(name, set()).add(str(version))
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
-def _environments(trials: Sequence[Trial], root: Path) -> set[bytes]:
-    """What the trials say of theirs: a few texts, however many trials there are."""
-    folder, found = Root(root).trials, set()
+def _environments(trials: Sequence[Trial], root: Path) -> dict[bytes, str]:
+    """What the trials say of theirs: a few texts, however many trials there are, and a place of
+    each."""
+    folder, found = Root(root).trials, dict[bytes, str]()
     for trial in trials:
-        try:
-            with open(f"{folder}/{trial.digest}/environment.json", "rb", buffering=0) as file:
-                found.add(file.read())
-        except FileNotFoundError:
-            continue
+        with _left_out():
+            path = f"{folder}/{trial.digest}/environment.json"
+            text = read_own(path)
+            if text is not None:
+                found.setdefault(text, path)
     return found
+
+
+@contextmanager
+def _left_out() -> Iterator[None]:
+    """What is damaged is told, and missing in the report."""
+    try:
+        yield
+    except RecordError as error:
+        _log.warning("left out: %s", printable(str(error)))
 
 
 def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
@@ -87,18 +107,18 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
     for trial in trials:
         if trial.seed != first:
             continue
-        record = Record(Root(root).trial(trial.digest))
-        file = record.hypotheses / "valid.txt"
-        if file.exists():
-            texts[trial.arm] = file.read_text("utf-8").split("\n")[:-1]
-            if trial.arm == BASE:
-                valid = _valid_part(record, root)
+        with _left_out():
+            lines = _valid_hypotheses(Record(Root(root).trial(trial.digest)))
+            if lines is not None:
+                texts[trial.arm] = lines
+                if trial.arm == BASE:
+                    valid = _valid_part(trial, root)
     if valid is None:
         return []
     sources, references = valid.sources(), valid.targets()
     differing = (
         i
-        for i, base in enumerate(texts[BASE])
+        for i, base in enumerate(texts[BASE][: len(sources)])
         if any(i < len(lines) and lines[i] != base for lines in texts.values())
     )
     return [
@@ -109,9 +129,19 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
     ]
 
 
-def _valid_part(record: Record, root: Path) -> Part | None:
+def _valid_hypotheses(record: Record) -> list[str] | None:
+    """None where there are none. RecordError where they are no text of the trial's own."""
+    refuse_links(record.path)
+    content = read_own(record.hypotheses / "valid.txt")
+    try:
+        return None if content is None else content.decode("utf-8").split("\n")[:-1]
+    except UnicodeDecodeError:
+        raise RecordError(f"{record.hypotheses}/valid.txt: not UTF-8; {REMEDY}") from None
+
+
+def _valid_part(trial: Trial, root: Path) -> Part | None:
     """The part as the trial read it; None where it is no longer to be had."""
     try:
-        return corpora.prepare(config_io.load(record.config).data, Root(root).cache).parts["valid"]
+        return corpora.prepare(trial.config.data, Root(root).cache).parts["valid"]
     except CorpusError:
         return None

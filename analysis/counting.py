@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import fmean, stdev
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from scipy.special import stdtrit
 
-from analysis.runs import Found
+from analysis.runs import Found, damaged
 from lit_transformer.config import RunConfig
 
 TrialKey = tuple[str, int, str]
@@ -117,7 +117,7 @@ class Unused(NamedTuple):
 
 def read_runs(found: Iterable[Found]) -> list[Run]:
     """The store's runs without reruns; scores that are not finite are left out."""
-    return [_run(run) for run in found if not run.row.get("rerun_of")]
+    return [run for run in map(_run, found) if run is not None]
 
 
 def by_trial(runs: Iterable[Run]) -> dict[TrialKey, list[Run]]:
@@ -185,8 +185,16 @@ def unused(runs: Sequence[Run], trials: Sequence[ExpectedTrial]) -> tuple[Unused
     return tuple(rest)
 
 
-def _run(found: Found) -> Run:
+def _run(found: Found) -> Run | None:
+    """None: a rerun. StoreError where a run's row is none of ours."""
     row = found.row
+    try:
+        return None if row.get("rerun_of") else _as_run(found, row)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise damaged(found.run_id, "ablate.row") from None
+
+
+def _as_run(found: Found, row: Mapping[str, Any]) -> Run:
     scores = ((name, float(value)) for name, value in sorted(row["scores"].items()))
     return Run(
         run_id=found.run_id,

@@ -98,7 +98,10 @@ def seeds(uri: str, study: str, setting: str) -> list[int]:
         )
         with closing(_open(path)) as connection:
             found = connection.execute(query, (f"{study}/{setting}",)).fetchall()
-    return sorted(int(seed) for (seed,) in found)
+    try:
+        return sorted(int(seed) for (seed,) in found)
+    except ValueError:
+        raise damaged(f"of {study}/{setting}", "ablate.seed") from None
 
 
 def history(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -213,11 +216,32 @@ def _select(path: Path, name: str) -> list[Found]:
             (name,),
         ).fetchall()
     # One text for the parser: a call for each run takes as long again.
-    told = json.loads(f"[{','.join([row for *_, row in found])}]")
+    try:
+        told = json.loads(f"[{','.join([row for *_, row in found])}]")
+        whole = len(told) == len(found)
+    except (ValueError, RecursionError):
+        whole = False
+    if not whole:
+        told = [_row(run_id, row) for run_id, *_, row in found]
     return [
         Found(run_id, str(experiment), status, row)
         for (run_id, experiment, status, _), row in zip(found, told, strict=True)
     ]
+
+
+def _row(run_id: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise damaged(run_id, "ablate.row") from None
+
+
+def damaged(run_id: str, tag: str) -> store.StoreError:
+    """What to say of a run whose tag is not as `description.tags` makes it."""
+    return store.StoreError(
+        f"MLflow's run {run_id}: its tag {tag} is damaged; delete the run, and `ablate sync` "
+        "makes it again"
+    )
 
 
 def _params(path: Path, name: str) -> dict[str, dict[str, str]]:
@@ -255,7 +279,7 @@ def _search(uri: str, name: str) -> tuple[list[Found], dict[str, dict[str, str]]
             run.info.run_id,
             run.info.experiment_id,
             run.info.status,
-            json.loads(run.data.tags["ablate.row"]),
+            _row(run.info.run_id, run.data.tags["ablate.row"]),
         )
         for run in runs
     ]

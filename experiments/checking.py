@@ -6,6 +6,7 @@ from experiments import study as studies
 from lit_transformer import config_io
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora
+from lit_transformer.data.cache import CorpusError
 
 MAIN_STUDY = "table3"
 """A setting is checked with this study: its rows move every size."""
@@ -13,6 +14,13 @@ MAIN_STUDY = "table3"
 
 def check(file: Path, setting: str) -> str:
     """What the file holds, in a line. ConfigError or CorpusError where it cannot be run."""
+    try:
+        return _content(file, setting)
+    except CorpusError as error:
+        raise CorpusError(f"{file}: {error}") from None
+
+
+def _content(file: Path, setting: str) -> str:
     content = config_io.read_yaml(file)
     top = content.data if isinstance(content.data, dict) else {}
     if "rows" in top:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import Scalar, differences, flatten, load
-from lit_transformer.record import Record, State, read_lines
+from lit_transformer.record import Record, State
+from lit_transformer.terminal import printable
 
 TEXT_LIMIT = 5000
 """Characters of a tag or parameter that every MLflow backend takes."""
@@ -100,7 +101,7 @@ def read(identity: Identity, directory: Path) -> Trial | None:
     """The directory as it is now; None where nobody has started the trial."""
     record = Record(directory)
     state = record.state()  # first: what follows is then at least as new
-    lines = list(read_lines(record.attempts))
+    lines = list(record.read_attempts())
     starts = [line for line in lines if line["event"] == "start"]
     if not lines:
         return None
@@ -201,11 +202,12 @@ def row(trial: Trial) -> str:
 def note(trial: Trial, run_id: str) -> str:
     """What MLflow's UI shows as the run's description (Markdown)."""
     identity, state = trial.identity, trial.state
-    group = f" (group {identity.group})" if identity.group else ""
+    group = f" (group {_cell(identity.group)})" if identity.group else ""
+    kind = state.kind.replace("_", " ").capitalize()
     reason = f": {_cell(state.reason)}" if state.reason else ""
     lines = [
-        f"**{identity.arm}**{group}, seed {identity.seed}, of study `{identity.study}` in setting "
-        f"`{identity.setting}`. {state.kind.replace('_', ' ').capitalize()}{reason}.",
+        f"**{_cell(identity.arm)}**{group}, seed {identity.seed}, of study {_code(identity.study)} "
+        f"in setting {_code(identity.setting)}. {kind}{reason}.",
         "",
         *_table(("score", "value"), _shown_scores(trial.result)),
         f"Again: `ablate rerun {run_id}`. Translate: `ablate translate {run_id} < sentences.txt`.",
@@ -219,7 +221,8 @@ def note(trial: Trial, run_id: str) -> str:
 
 def experiment_note(identity: Identity) -> str:
     command = f"ablate report {identity.study} --setting {identity.setting}"
-    return f"Study `{identity.study}` in setting `{identity.setting}`. Its table: `{command}`."
+    study, setting = _code(identity.study), _code(identity.setting)
+    return f"Study {study} in setting {setting}. Its table: {_code(command)}."
 
 
 def data_digest(checksums: Mapping[str, str]) -> str:
@@ -268,9 +271,14 @@ def _table(heads: tuple[str, ...], rows: list[Any]) -> list[str]:
 
 def _cell(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for mark in "\\`*_[]<>|#":
+    for mark in "\\`*_[]<>|#&":
         text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    """A code span; it would end at a backtick."""
+    return "`" + printable(text).replace("`", "'") + "`"
 
 
 def _user() -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from experiments.description import Identity
 from experiments.sweep import Planned
+from lit_transformer.terminal import printable
 
 JSON_FORMAT = 1
 """Raised when a key of the JSON object is renamed or removed."""
@@ -42,14 +43,13 @@ class Columns:
         self._rows: list[Sequence[str]] = []
 
     def add_row(self, *cells: str) -> None:
-        self._rows.append(cells)
+        self._rows.append([printable(cell) for cell in cells])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines = [list(self._heads), *self._rows]
         columns = list(zip(*lines, strict=True))
         widths = [max(map(cell_len, column)) for column in columns]
-        plain = all(cell.isprintable() for row in self._rows for cell in row)
-        if sum(widths) + len(GAP) * (len(widths) - 1) > options.max_width or not plain:
+        if sum(widths) + len(GAP) * (len(widths) - 1) > options.max_width:
             yield self._wrapped()
             return
         sides = [side == "right" for side in self._heads.values()]
@@ -127,7 +127,7 @@ def comparison(before: Mapping[str, float], after: Mapping[str, float]) -> Table
         table.add_column(name, justify="right")
     for name in sorted({*before, *after}):
         old, new = before.get(name, math.nan), after.get(name, math.nan)
-        table.add_row(name, f"{old:,.6g}", f"{new:,.6g}", f"{new - old:+,.6g}")
+        table.add_row(escape(printable(name)), f"{old:,.6g}", f"{new:,.6g}", f"{new - old:+,.6g}")
     return table
 
 
@@ -215,7 +215,7 @@ class Screen:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, planned: Sequence[Planned], running: Sequence[str]) -> None:
         under_way = [item for item in planned if item.trial.digest in running]
@@ -238,7 +238,7 @@ class Screen:
         for item in under_way:
             progress = item.record.progress() or {"done": 0, "total": 1}
             bar = ProgressBar(total=max(progress["total"], 1), completed=progress["done"], width=30)
-            rows.add_row(Text(item.trial.title), bar, Text(_words(item)))
+            rows.add_row(Text(item.trial.title), bar, Text(printable(_words(item))))
         return Group(rows)
 
 

@@ -26,9 +26,9 @@ Kind = Literal["studies", "settings", "recipes"]
 
 def _factor(value: object) -> Fraction:
     fraction = isinstance(value, str) and re.fullmatch(r"\d{1,9}/0*[1-9]\d{0,8}", value)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**9
     if not fraction and not number:
-        raise ValueError("a factor is a number or a fraction such as 1/4")
+        raise ValueError("a factor is a number below 10^9 or a fraction such as 1/4")
     factor = Fraction(str(value))  # str: 0.1 is meant as a tenth, not as its nearest binary number
     if factor <= 0:
         raise ValueError("a factor is more than 0")

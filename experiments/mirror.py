@@ -1,12 +1,12 @@
 """Keeping MLflow up to date with the trials' directories: during a sweep, and afterwards."""
 
-import json
 import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Self, final
 
@@ -14,7 +14,8 @@ from experiments import store
 from experiments.description import Identity, Named, identify, identity_from
 from experiments.outbox import fingerprint, notes_path, read_notes
 from experiments.tracking import Sender
-from lit_transformer.record import Record
+from lit_transformer.record import DAMAGE, REMEDY, Record, RecordError
+from lit_transformer.terminal import printable
 
 _log = logging.getLogger(__name__)
 
@@ -94,8 +95,8 @@ class Mirror:
                 self._seen[item] = self._sender.send(*item)
                 self._errors.pop(item, None)
             except Exception as error:  # whatever it is, the sweep goes on
-                failures += 1
-                self._fail(item, _message(error))
+                failures += not _is_damage(error)
+                self._fail(item, _message(error, item[1]))
             if failures == GIVE_UP_AFTER:
                 break
         return failures == 0
@@ -119,8 +120,8 @@ def sync(root: Path, trials: Iterable[Named]) -> list[str]:
 
 def sync_all(root: Path) -> list[str]:
     """`sync` for every trial and rerun under mlruns/, in every table that has asked for it."""
-    items = dict.fromkeys(item for directory in directories(root) for item in _wanted(directory))
-    return _send_all(root, list(items))
+    items, problems = _gathered(root, _wanted)
+    return problems + _send_all(root, items)
 
 
 def mend(root: Path) -> list[str]:
@@ -129,17 +130,21 @@ def mend(root: Path) -> list[str]:
     Sends the trials that have changed since they were last sent; a trial that runs has a sweep
     that mirrors it. MLflow is imported only if there are any.
     """
-    behind = [item for directory in directories(root) for item in _left_behind(root, directory)]
-    running = list(_running_runs(root))
-    there = [(who, folder) for _, who, folder in running if folder.exists()]
-    gone = [run_id for run_id, _, folder in running if not folder.exists()]
+    behind, problems = _gathered(root, partial(_left_behind, root))
+    try:
+        running = list(_running_runs(root))
+    except sqlite3.Error as error:
+        return [*problems, f"{store.database(root)}: cannot be read: {printable(str(error))}"]
+    known = set(directories(root))  # no other folder is ours, whatever a run says
+    there = [(who, folder) for _, who, folder in running if folder in known]
+    gone = [run_id for run_id, _, folder in running if folder not in known]
     wrong = [(who, folder) for who, folder in there if Record(folder).state().kind != "running"]
-    problems = _send_all(root, list(dict.fromkeys([*behind, *wrong])))
+    problems += _send_all(root, list(dict.fromkeys([*behind, *wrong])))
     for run_id in gone:
         try:
             Sender(root).kill(run_id)
         except Exception as error:  # as above
-            problems.append(_problem(root, 1, [_message(error)]))
+            problems.append(_problem(root, 1, [_message(error, root)]))
     return problems
 
 
@@ -147,16 +152,28 @@ def stale(root: Path, trials: Sequence[Named]) -> list[Identity]:
     """Trials under these names with other digests: of rows or settings as they were."""
     wanted = {(_names(identify(trial)), trial.digest) for trial in trials}
     names = {name for name, _ in wanted}
-    there = (who for folder in _folders(trials_path(root)) for who, _ in _wanted(folder))
+    there, _ = _gathered(root, _wanted)
     return [
         who
-        for who in dict.fromkeys(there)
+        for who in dict.fromkeys(who for who, _ in there)
         if _names(who) in names and (_names(who), who.digest) not in wanted
     ]
 
 
 def _names(who: Identity) -> tuple[str, str, str, int]:
     return who.study, who.setting, who.arm, who.seed
+
+
+def _gathered(root: Path, find: Callable[[Path], Iterator[Item]]) -> tuple[list[Item], list[str]]:
+    """What `find` finds in each directory, and what is wrong with the directories."""
+    items: dict[Item, None] = {}
+    problems = []
+    for directory in directories(root):
+        try:
+            items.update(dict.fromkeys(find(directory)))
+        except RecordError as error:
+            problems.append(printable(str(error)))
+    return list(items), problems
 
 
 def trials_path(root: Path) -> Path:
@@ -172,20 +189,25 @@ def directories(root: Path) -> list[Path]:
 def _folders(path: Path) -> list[Path]:
     try:
         with os.scandir(path) as entries:
-            return [path / name for name in sorted(e.name for e in entries if e.is_dir())]
-    except FileNotFoundError:
+            found = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+            return [path / name for name in found]
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def _wanted(directory: Path) -> Iterator[Item]:
     """The names under which a directory is, or is to be, in MLflow."""
-    about = Record(directory).read_json("trial.json")
+    record = Record(directory)
+    about = record.read_json("trial.json")
     if about is not None:
-        yield identity_from(about), directory
+        try:
+            yield identity_from(about), directory
+        except DAMAGE:
+            raise RecordError(f"{directory}/trial.json: names no trial; {REMEDY}") from None
     for path in _notes(directory):
         try:
-            yield identity_from(json.loads(path.read_bytes())["trial"]), directory
-        except (ValueError, KeyError):
+            yield identity_from((record.read_json(path.name) or {})["trial"]), directory
+        except DAMAGE:
             continue  # a file that is not ours
 
 
@@ -220,22 +242,27 @@ def _running_runs(root: Path) -> Iterator[tuple[str, Identity, Path]]:
             found.setdefault(run_id, {})[name.removeprefix("ablate.")] = value
     for run_id, about in found.items():
         if about.get("root") == store.identity(root):
-            yield run_id, identity_from(about), root / "mlruns" / about["directory"]
+            with suppress(*DAMAGE):  # another's
+                yield run_id, identity_from(about), root / "mlruns" / about["directory"]
 
 
 def _send_all(root: Path, items: list[Item]) -> list[str]:
-    sender, errors, in_a_row = Sender(root), [], 0
+    sender, errors, damaged, in_a_row = Sender(root), [], [], 0
     for number, item in enumerate(items):
         try:
             sender.send(*item)
             in_a_row = 0
         except Exception as error:  # one trial that cannot be sent keeps back no other
-            errors.append(_message(error))
+            if _is_damage(error):
+                damaged.append(_message(error, item[1]))
+                continue
+            errors.append(_message(error, item[1]))
             in_a_row += 1
         if in_a_row == GIVE_UP_AFTER:
             errors += [errors[-1]] * (len(items) - number - 1)
             break
-    return [_problem(root, len(errors), list(dict.fromkeys(errors)))] if errors else []
+    problem = [_problem(root, len(errors), list(dict.fromkeys(errors)))] if errors else []
+    return damaged + problem
 
 
 def _problem(root: Path, count: int, errors: list[str]) -> str:
@@ -246,6 +273,14 @@ def _problem(root: Path, count: int, errors: list[str]) -> str:
     )
 
 
-def _message(error: Exception) -> str:
+def _is_damage(error: Exception) -> bool:
+    """Whether the trial's directory is to blame and not the tracker."""
+    return isinstance(error, DAMAGE) and not isinstance(error, store.StoreError)
+
+
+def _message(error: Exception, directory: Path) -> str:
     lines = str(error).strip().splitlines() or [""]
-    return store.scrub(f"{type(error).__name__}: {lines[0]}")[:300]
+    if isinstance(error, RecordError):
+        return printable(str(error))
+    where = f"{directory}: " if _is_damage(error) and str(directory) not in lines[0] else ""
+    return printable(store.scrub(f"{where}{type(error).__name__}: {lines[0]}")[:300])

@@ -6,14 +6,16 @@ The notes lie in the directory itself (`mirror-*.json`); without them everything
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, TypeAdapter
 
 from experiments import store
 from experiments.description import KEY_LIMIT, Identity
-from lit_transformer.record import Record, write_bytes
+from lit_transformer.record import POINT, Record, read_object, write_bytes
 
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
@@ -33,7 +35,7 @@ class Sent:
     """What MLflow has accepted of one run."""
 
     run_id: str
-    offset: int
+    offset: Annotated[int, Field(ge=0)]
     """Bytes of metrics.jsonl."""
     words: str
     """Hash of the parameters, the tags and the note."""
@@ -42,6 +44,9 @@ class Sent:
     """Size and modification time of each artifact."""
     seen: list[int]
     """The directory's fingerprint when everything in it had been sent."""
+
+
+_SENT = TypeAdapter(Sent)
 
 
 def nothing(run_id: str) -> Sent:
@@ -74,7 +79,7 @@ def new_points(path: Path, offset: int) -> Iterator[tuple[int, list[Point]]]:
         for line in file:
             if not line.endswith(b"\n"):
                 break  # torn: it is being written, or a kill has cut it
-            points = _points(line)
+            points = _points(read_object(line, f"{path}: byte {offset}", POINT))
             if batch and len(batch) + len(points) > BATCH:
                 yield offset, batch
                 batch = []
@@ -84,8 +89,7 @@ def new_points(path: Path, offset: int) -> Iterator[tuple[int, list[Point]]]:
         yield offset, batch
 
 
-def _points(line: bytes) -> list[Point]:
-    content = json.loads(line)
+def _points(content: Mapping[str, Any]) -> list[Point]:
     time_ms, step = round(content["time"] * 1000), int(content["step"])
     return [
         Point(name, float(value), time_ms, step)
@@ -97,8 +101,9 @@ def _points(line: bytes) -> list[Point]:
 def read_notes(path: Path) -> Sent | None:
     """None where there are none, or none that can be read: everything is then sent again."""
     try:
-        return Sent(**json.loads(path.read_text("utf-8"))["sent"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        notes = Record(path.parent).read_json(path.name, sent=dict)
+        return None if notes is None else _SENT.validate_python(notes["sent"])
+    except ValueError:
         return None
 
 

@@ -61,6 +61,12 @@ def check(root: Path) -> None:
         raise StoreError(f"{path}: MLflow cannot use a path with ?, # or %; set --root")
 
 
+def check_inside(folder: Path, parent: Path) -> None:
+    """StoreError where a folder that a database names lies elsewhere: others may have made it."""
+    if parent not in folder.resolve().parents:
+        raise StoreError(f"{folder}: is not under {parent}, so nothing is written there")
+
+
 def calm_mlflow() -> None:
     """Tell MLflow, before it is imported, neither to phone home nor to wait for minutes."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -39,6 +39,8 @@ from lit_transformer.data import corpora
 
 MAX_ARMS = 1000
 """Arms that one study may have, so that a slip in a grid is an error and not a full disk."""
+MAX_SEEDS = 10_000
+"""Seeds that one command may count up to, for the same reason."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,10 @@ def load_setting(name_or_path: str) -> Setting:
     """A shipped setting, or a file of the user's, with its recipe. ConfigError: see `read_as`."""
     content, file = read_as(locate("settings", name_or_path), SettingFile)
     given = dotted(content.set, file, ("set",), "")
-    recipe = load_recipe(content.recipe)
+    try:
+        recipe = load_recipe(content.recipe)
+    except ConfigError as error:
+        raise ConfigError(f"{file.path}:{file.line('recipe')}: recipe: {error}") from None
     return Setting(content.name, content.description, recipe, content.scale, given)
 
 

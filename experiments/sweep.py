@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 NOMINAL_LENGTH = 28.0
 """Tokens of a mean sentence, for counting operations before the corpus is tokenized (WMT14's)."""
 
+ABOUT = {
+    **dict.fromkeys(("study", "setting", "arm", "group", "digest"), str),
+    **dict.fromkeys(("version", "seed"), int),
+    **dict.fromkeys(("checksums", "overrides"), dict),
+}
+"""Types in trial.json."""
+
 POLL_S = 1.0
 """Longest pause between two looks at the display; a trial that ends is noticed at once."""
 
@@ -100,7 +107,7 @@ def plan_again(directory: Path, run_id: str) -> Planned:
     A rerun that was stopped is gone on with.
     """
     record = Record(directory)
-    about = record.read_json("trial.json")
+    about = record.read_json("trial.json", **ABOUT)
     if about is None:
         raise ConfigError(f"{directory}: has no trial.json; it is no trial's directory")
     trial = Trial(
@@ -112,7 +119,7 @@ def plan_again(directory: Path, run_id: str) -> Planned:
         overrides=about["overrides"],
     )
     reruns = directory.parent if directory.parent.name == "reruns" else directory / "reruns"
-    last = max((int(path.name) for path in reruns.glob("[0-9]*")), default=0)
+    last = max((int(p.name) for p in reruns.glob("[0-9]*") if p.name.isdecimal()), default=0)
     if last == 0 or Record(reruns / str(last)).state().is_over:
         last += 1
     return _planned(trial, reruns / str(last), run_id)

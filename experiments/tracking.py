@@ -34,7 +34,7 @@ from experiments.outbox import (
     read_notes,
     write_notes,
 )
-from lit_transformer.record import Record, exclusive, sync_folder
+from lit_transformer.record import Record, exclusive, refuse_links, sync_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -109,6 +109,7 @@ class Sender:
         seen = fingerprint(directory)
         if not directory.exists():
             return seen
+        refuse_links(directory)
         with exclusive(directory / "mirror.lock", 10):
             try:
                 self._bring_up_to_date(identity, directory, seen)
@@ -307,6 +308,8 @@ class Sender:
 
     def _send_file(self, run_id: str, path: Path, name: str) -> None:
         folder = self._runs[run_id].info.artifact_uri
+        if store.is_default(self._root):
+            store.check_inside(Path(folder), store.artifacts(self._root))
         if path.suffix == ".safetensors" and folder.startswith("/"):
             try:
                 return _link(path, Path(folder) / name)

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, final
 import numpy as np
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -127,7 +128,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """Parameters by name. ValueError where the file is not what was written."""
     if not is_whole(path):
         raise ValueError(f"{path}: does not match its checksum; train the run again")
-    return load_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: no safetensors file ({error}); train the run again") from None
 
 
 def remove_tree(folder: Path) -> None:

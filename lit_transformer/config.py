@@ -196,7 +196,7 @@ class DataConfig(Config):
     """Use only the first n training pairs; null: all."""
     tokenizer: TokenizerKind = "bpe"
     """sentencepiece's model: byte-pair encoding (section 5.1) or unigram."""
-    vocabulary_size: Annotated[int, Field(ge=16)] = 37_000
+    vocabulary_size: Annotated[int, Field(ge=16, lt=2**31)] = 37_000
     """Pieces of the joint source-target vocabulary (section 5.1)."""
     max_tokens: Count = 256
     """Longest sentence, in pieces with the end mark. Longer training pairs are left out and

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
+from itertools import accumulate, count
 from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin
@@ -28,6 +29,12 @@ Scalar = str | int | float | bool | None
 SEED = "train.seed"
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 """Writes what a digest is the hash of."""
+LARGEST_BYTES = 2**20
+"""Of a YAML file."""
+DEEPEST = 100
+"""Brackets inside brackets in a YAML file."""
+MOST_VALUES = 100_000
+"""Values of a YAML file, each alias counted as what it stands for."""
 
 
 class ConfigError(ValueError):
@@ -78,7 +85,11 @@ class YamlFile:
 def read_yaml(path: Path) -> YamlFile:
     """Read a YAML 1.2 file. ConfigError on bad syntax, on equal keys, on what is not UTF-8."""
     try:
-        return parse_yaml(path.read_bytes().decode("utf-8"), path)
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise ConfigError(f"{path}: larger than {LARGEST_BYTES:,} bytes; is it a YAML file?")
+        return parse_yaml(content.decode("utf-8"), path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as error:
@@ -91,21 +102,26 @@ def read_yaml(path: Path) -> YamlFile:
 def parse_yaml(text: str, path: Path) -> YamlFile:
     """The same of text that came from `path`."""
     try:
-        marked = YAML(typ="rt").load(text)
-        return YamlFile(path, _plain(marked), marked)
+        marked = _marked(text)
+        return YamlFile(path, _plain(marked, count()), marked)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         raise ConfigError(f"{where}: {_one_line(error.problem or error.context)}") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: {_one_line(str(error))}") from None
+        raise ConfigError(f"{path}: {_one_line(error)}") from None
+    except Exception as error:  # a tag that does not fit its value: ruamel tells it in many ways
+        raise ConfigError(
+            f"{path}: {type(error).__name__} ({_one_line(error)}) while it was read as YAML; "
+            "write plain keys and values, without tags"
+        ) from None
 
 
 def parse_scalar(text: str, origin: str) -> object:
     """The value that `text` would have in a YAML file."""
     try:
-        return _plain(YAML(typ="rt").load(text))
-    except (YAMLError, ValueError, RecursionError):
+        return _plain(_marked(text), count())
+    except Exception:  # as above
         raise ConfigError(f"{origin}: {text!r} is not a YAML value; quote it") from None
 
 
@@ -391,20 +407,42 @@ def _is_branch(part: int | str) -> bool:
     return isinstance(part, str) and ("[" in part or part in ("int", "float", "str", "bool"))
 
 
-def _plain(node: Any) -> Any:
-    """Builtin types in place of ruamel's."""
+def _marked(text: str) -> Any:
+    """What ruamel makes of YAML. ValueError where it is nested too deeply for it."""
+    steps = ({"[": 1, "{": 1, "]": -1, "}": -1}.get(sign, 0) for sign in text)
+    if max(accumulate(steps), default=0) > DEEPEST:  # it would take seconds to fail
+        raise ValueError(f"more than {DEEPEST} brackets inside each other")
+    yaml = YAML(typ="rt")
+    yaml.composer.warn_double_anchors = False  # YAML allows them
+    return yaml.load(text)
+
+
+def _plain(node: Any, number: Iterator[int]) -> Any:
+    """Builtin types in place of ruamel's; `number` counts them. ValueError on what none can be."""
+    if next(number) == MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES:,} values, with aliases written out")
     if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
+        return {_text(str(key)): _plain(value, number) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
-        return [_plain(value) for value in node]
+        return [_plain(value, number) for value in node]
     if isinstance(node, bool) or node is None:
         return node
     if isinstance(node, ScalarBoolean):  # of an anchor; a kind of int
         return bool(node)
-    for kind in (int, float, str):
+    if isinstance(node, int) and abs(node) >= 2**63:
+        raise ValueError("an integer of more than 64 bits")
+    for kind in (int, float):
         if isinstance(node, kind):
             return kind(node)
-    return str(node)
+    return _text(str(node))
+
+
+def _text(text: str) -> str:
+    """The same. ValueError where it is half of a surrogate pair or has a NUL: no path can."""
+    text.encode()
+    if "\0" in text:
+        raise ValueError("a text with the character NUL")
+    return text
 
 
 def _one_line(text: object) -> str:

@@ -5,6 +5,7 @@ to and flushed, and a torn last line is cut off before the next append. `result.
 it alone means that the trial finished.
 """
 
+import errno
 import fcntl
 import json
 import math
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, final
+from typing import Any, BinaryIO, Literal, NamedTuple, final, get_args
 
 Kind = Literal[
     "waiting",
@@ -26,8 +27,18 @@ Kind = Literal[
     "bad_configuration",
 ]
 
+DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What values raise that no trial has written."""
+NUMBER = (int, float)
+POINT: Mapping[str, type | tuple[type, ...]] = {"step": int, "time": NUMBER, "values": dict}
+"""Types in a line of the curves."""
+REMEDY = "restore it from a copy, or remove the trial's directory to train it again"
 CLAIM_PATIENCE_S = 2.0
 """A look at the lock holds it for an instant; a claim tries again for so long."""
+
+
+class RecordError(ValueError):
+    """A file of a trial's directory that no trial has written so; the message names it."""
 
 
 class State(NamedTuple):
@@ -85,7 +96,7 @@ def exclusive(path: Path, patience_s: float | None) -> Iterator[None]:
 
 def _lock(path: Path, patience_s: float | None) -> int | None:
     """A descriptor that holds the lock while any process has it open; None: another has it."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     how = fcntl.LOCK_EX if patience_s is None else fcntl.LOCK_EX | fcntl.LOCK_NB
     deadline = time.monotonic() + (patience_s or 0.0)
     while True:
@@ -132,20 +143,24 @@ class Record:
         text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
         write_bytes(self.path / name, text.encode())
 
-    def read_json(self, name: str) -> dict[str, Any] | None:
-        """The object in a file of this directory; None where it is absent."""
-        try:
-            content = json.loads((self.path / name).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        assert isinstance(content, dict)
-        return content
+    def read_json(self, name: str, **shape: type | tuple[type, ...]) -> dict[str, Any] | None:
+        """The object in a file of this directory; None where it is absent.
 
-    def result(self) -> dict[str, Any] | None:
+        RecordError where it is none, or lacks a key of `shape` or has another type there.
+        """
+        path = self.path / name
+        content = read_own(path)
+        return None if content is None else read_object(content, str(path), shape)
+
+    def result(self, **shape: type) -> dict[str, Any] | None:
         """What the finished trial says; None before its end. Every score is a number."""
-        content = self.read_json("result.json")
+        content = self.read_json("result.json", scores=dict, **shape)
         if content is not None:
-            content["scores"] = {name: float(value) for name, value in content["scores"].items()}
+            try:
+                scores = {name: float(value) for name, value in content["scores"].items()}
+            except DAMAGE:
+                raise RecordError(f"{self.result_file}: a score is no number; {REMEDY}") from None
+            content["scores"] = scores
         return content
 
     def show_progress(self, phase: str, done: int, total: int) -> None:
@@ -156,12 +171,15 @@ class Record:
         partial.replace(self.progress_file)
 
     def progress(self) -> dict[str, Any] | None:
-        return self.read_json("progress.json")
+        try:
+            return self.read_json("progress.json", phase=str, done=int, total=int)
+        except RecordError:
+            return None
 
     def start_attempt(self, about: Mapping[str, Any]) -> int:
         """Note that a process begins on this trial -> the number of its attempt, from 1."""
         mend_lines(self.attempts)
-        number: int = 1 + sum(line["event"] == "start" for line in read_lines(self.attempts))
+        number: int = 1 + sum(line["event"] == "start" for line in self.read_attempts())
         line = {"attempt": number, "event": "start", "time": time.time(), **about}
         append_line(self.attempts, line)
         return number
@@ -172,14 +190,23 @@ class Record:
 
     def ends(self, kind: Kind) -> int:
         """How many attempts ended in this way."""
-        lines = read_lines(self.attempts)
-        return sum(line["event"] == "end" and line["kind"] == kind for line in lines)
+        lines = self.read_attempts()
+        return sum(line["event"] == "end" and line.get("kind") == kind for line in lines)
+
+    def read_attempts(self) -> Iterator[dict[str, Any]]:
+        return read_lines(self.attempts, event=str, time=NUMBER)
 
     def state(self) -> State:
-        """How the trial stands, whatever any tracker says."""
-        lines = list(read_lines(self.attempts))
+        """How the trial stands, whatever any tracker says; a record that is damaged has failed."""
+        try:
+            return self._state()
+        except (RecordError, OSError) as error:
+            return State("failed", str(error), 0)
+
+    def _state(self) -> State:
+        lines = list(self.read_attempts())
         attempts = sum(line["event"] == "start" for line in lines)
-        if self.result_file.exists():
+        if self.result() is not None:
             return State("finished", "", attempts)
         if self.is_claimed():
             return State("running", "", attempts)
@@ -187,7 +214,10 @@ class Record:
             return State("waiting", "", 0)
         if lines[-1]["event"] == "start":
             return State("killed", "the process ended without a word", attempts)
-        return State(lines[-1]["kind"], lines[-1]["reason"], attempts)
+        last = lines[-1]
+        if last.get("kind") not in get_args(Kind) or not isinstance(last.get("reason"), str):
+            raise RecordError(f"{self.attempts}: its last line is no end of an attempt; {REMEDY}")
+        return State(last["kind"], last["reason"], attempts)
 
     def clear_partials(self) -> None:
         """Delete what killed attempts have left half written; for whoever holds the claim."""
@@ -208,7 +238,7 @@ class Record:
     def is_claimed(self) -> bool:
         """Whether a living process holds the claim."""
         try:
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             return False
         try:
@@ -228,7 +258,7 @@ class MetricsLog:
         self._path = record.metrics
         mend_lines(self._path)
         self._last: dict[str, int] = {}
-        for line in read_lines(self._path):
+        for line in read_lines(self._path, **POINT):
             for name in line["values"]:
                 self._last[name] = max(line["step"], self._last.get(name, 0))
 
@@ -266,14 +296,51 @@ def append_line(path: Path, content: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a line file; a torn last one is left out."""
+def read_lines(path: Path, **shape: type | tuple[type, ...]) -> Iterator[dict[str, Any]]:
+    """The whole lines of a line file; a torn last one is left out. RecordError: as `read_json`."""
+    content = read_own(path) or b""
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        yield read_object(line, f"{path}:{number}", shape)
+
+
+def read_own(path: str | Path) -> bytes | None:
+    """A file's bytes; None where it is absent. RecordError where it is a link or no file: what
+    others have put into a trial's directory leads nowhere else."""
     try:
-        content = path.read_bytes()
+        # Without waiting, since a pipe may have no other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb", buffering=0) as file:
+            return file.readall()
     except FileNotFoundError:
-        return
-    for line in content.split(b"\n")[:-1]:
-        yield json.loads(line)
+        return None
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise RecordError(f"{path}: cannot be read: {reason}; {REMEDY}") from None
+
+
+def read_object(
+    text: bytes, where: str, shape: Mapping[str, type | tuple[type, ...]]
+) -> dict[str, Any]:
+    """A JSON object with values of these types under these keys. RecordError: see `read_json`."""
+    try:
+        content = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise RecordError(f"{where}: not JSON; {REMEDY}") from None
+    if not isinstance(content, dict):
+        raise RecordError(f"{where}: no JSON object; {REMEDY}")
+    for key, kind in shape.items():
+        if not isinstance(content.get(key), kind):
+            raise RecordError(f"{where}: {key} is missing or of another type; {REMEDY}")
+    return content
+
+
+def refuse_links(directory: Path) -> None:
+    """RecordError where something in a trial's directory is a link: it may lead out of it."""
+    for folder, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink():
+                raise RecordError(f"{path}: is a link; put the file itself in its place")
 
 
 def mend_lines(path: Path) -> None:

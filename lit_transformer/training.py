@@ -162,7 +162,7 @@ def _describe(record: Record, data: TranslationData, environment: dict[str, Any]
 
 def _check_vocabulary(record: Record, data: TranslationData) -> None:
     """A resumed trial must find the vocabulary it began with."""
-    known = record.read_json("vocabulary.json")
+    known = record.read_json("vocabulary.json", sha256=str)
     if known is not None and known["sha256"] != data.vocab.checksum:
         raise ConfigError(
             f"{record.vocabulary}: the cached vocabulary is not the one this trial began with; "
@@ -298,7 +298,8 @@ def _evaluate(
     for weights, suffix in zip((record.weights, record.averaged), MODELS, strict=True):
         for part in data.evaluated:
             name = f"{part}{suffix}"
-            found = module.peers.once(partial(record.read_json, f"scores/{name}.json"))
+            read = partial(record.read_json, f"scores/{name}.json", scores=dict, signatures=dict)
+            found = module.peers.once(read)
             if found is None:
                 module.model.load_state_dict(checkpoints.load_weights(weights))
                 result = evaluate(module, data, part, progress, f"decoding {name}")

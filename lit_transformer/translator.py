@@ -8,10 +8,11 @@ import torch
 
 from lit_transformer import checkpoints, config_io
 from lit_transformer.data import vocab
+from lit_transformer.data.cache import sha256
 from lit_transformer.decoding import search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.model.transformer import Transformer
-from lit_transformer.record import Record
+from lit_transformer.record import REMEDY, Record, RecordError
 
 
 @final
@@ -26,10 +27,13 @@ class Translator:
                 f"{weights}: not there; only a finished trial with train.keep=model has weights"
             )
         self.config = config_io.load(record.config)
-        self.vocab = vocab.load(record.vocabulary)
+        self.vocab = _vocabulary(record)
         self.device = device
-        model = Transformer(self.config.model, len(self.vocab), self.vocab.pad)
-        model.load_state_dict(checkpoints.load_weights(weights))
+        try:
+            model = Transformer(self.config.model, len(self.vocab), self.vocab.pad)
+            model.load_state_dict(checkpoints.load_weights(weights))
+        except RuntimeError:
+            raise ValueError(f"{weights}: not of the model in {record.config}; {REMEDY}") from None
         self.model = Stepper(model.to(device).eval())
 
     def translate(self, sentences: Sequence[str]) -> list[str]:
@@ -47,3 +51,15 @@ class Translator:
             progress=None,
         )
         return self.vocab.decode([hypothesis.ids for hypothesis in found])
+
+
+def _vocabulary(record: Record) -> vocab.Vocab:
+    """The trial's vocabulary, if it is the one that it was trained with."""
+    known = record.read_json("vocabulary.json", sha256=str)
+    try:
+        whole = known is not None and known["sha256"] == sha256(record.vocabulary)
+    except OSError:
+        whole = False
+    if not whole:
+        raise RecordError(f"{record.vocabulary}: is not as it was trained; {REMEDY}")
+    return vocab.load(record.vocabulary)

@@ -50,6 +50,14 @@ class Built(NamedTuple):
     facts: Facts
 
 
+def expanded(path: str, key: str) -> Path:
+    """A path with its `~` written out; `key` is where it was given. CorpusError: no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise CorpusError(f"{key}={path}: no such user; correct the path") from None
+
+
 def key_of(content: Mapping[str, object]) -> str:
     """16 hexadecimal digits that stand for `content`."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

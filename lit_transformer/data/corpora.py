@@ -12,7 +12,14 @@ from typing import NamedTuple, assert_never
 
 from lit_transformer.config import DataConfig, FilePair
 from lit_transformer.data import grammar, multi30k, treebank, wmt14
-from lit_transformer.data.cache import CorpusError, Facts, build_once, key_of, sha256_once
+from lit_transformer.data.cache import (
+    CorpusError,
+    Facts,
+    build_once,
+    expanded,
+    key_of,
+    sha256_once,
+)
 from lit_transformer.data.text import Part, check_aligned, write_pairs
 
 __all__ = ["PARTS", "Corpus", "CorpusError", "Part", "check", "checksums", "prepare"]
@@ -169,13 +176,15 @@ def _user_files(data: DataConfig) -> dict[str, Path]:
     paths = {}
     for part, pair in pairs.items():
         if pair is not None:
-            paths[f"{part}.source"] = Path(pair.source).expanduser()
-            paths[f"{part}.target"] = Path(pair.target).expanduser()
+            paths[f"{part}.source"] = expanded(pair.source, "data.files")
+            paths[f"{part}.target"] = expanded(pair.target, "data.files")
     return paths
 
 
 def _sha256(path: Path) -> str:
     try:
+        if not path.is_file() and not path.is_dir() and path.exists():  # it may have no end
+            raise CorpusError(f"{path}: no regular file; write the text to one")
         return sha256_once(path)
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}; correct the path in data.files") from None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lit_transformer.config import DataConfig
 from lit_transformer.data import fetching
-from lit_transformer.data.cache import CorpusError, sha256_once
+from lit_transformer.data.cache import CorpusError, expanded, sha256_once
 
 COMMIT = "a3d2e0d26b56f3846f66a952536ffed4e401d05a"
 URL = f"https://raw.githubusercontent.com/multi30k/dataset/{COMMIT}/data/task1/raw/"
@@ -36,13 +36,13 @@ def checksums(data: DataConfig) -> dict[str, str]:
 def check(data: DataConfig) -> None:
     """CorpusError where `data.folder` lacks a file, or holds another one of that name."""
     if data.folder is not None:
-        _in_folder(data, Path(data.folder).expanduser())
+        _in_folder(data, expanded(data.folder, "data.folder"))
 
 
 def texts(data: DataConfig, cache: Path) -> dict[str, tuple[Path, Path]]:
     """The two files of each part, from `data.folder` or fetched into the cache."""
     if data.folder is not None:
-        return _in_folder(data, Path(data.folder).expanduser())
+        return _in_folder(data, expanded(data.folder, "data.folder"))
     folder = cache / "multi30k"
     base = os.environ.get(URL_VARIABLE) or URL
     files = dict(sorted(checksums(data).items()))

@@ -16,7 +16,14 @@ from typing import NamedTuple
 
 from lit_transformer.config import DataConfig
 from lit_transformer.data import fetching, grammar
-from lit_transformer.data.cache import CorpusError, Facts, build_once, key_of, sha256_once
+from lit_transformer.data.cache import (
+    CorpusError,
+    Facts,
+    build_once,
+    expanded,
+    key_of,
+    sha256_once,
+)
 from lit_transformer.data.text import lines, write_pairs
 from lit_transformer.data.trees import Linear, Tree, normalised, read
 
@@ -180,7 +187,7 @@ def _files(data: DataConfig) -> dict[str, list[Path]]:
 def _found(data: DataConfig, key: str, text: str) -> list[Path]:
     sections = _SECTIONS.fullmatch(text)
     if sections is None:
-        pattern = Path(text).expanduser()
+        pattern = expanded(text, key)
         found = sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
         files = [path for path in found if path.is_file()]
         if not files:
@@ -193,7 +200,7 @@ def _found(data: DataConfig, key: str, text: str) -> list[Path]:
     first, last = sections[1], sections[2] or sections[1]
     files = []
     for number in range(int(first), int(last) + 1):
-        section = Path(data.folder).expanduser() / f"{number:02}"
+        section = expanded(data.folder, "data.folder") / f"{number:02}"
         inside = sorted(section.glob("*.mrg*"))
         if not inside:
             raise CorpusError(f"{key}={text}: {section} holds no .mrg file; correct data.folder")
@@ -223,7 +230,7 @@ def _drawn(part: str) -> Iterator[Tree]:
 def _sample(data: DataConfig, part: str, cache: Path | None) -> Iterator[Tree]:
     """The sample's trees. CorpusError where they are not the known ones."""
     if data.folder is not None:
-        path = Path(data.folder).expanduser() / WSJ_PACKED[part]
+        path = expanded(data.folder, "data.folder") / WSJ_PACKED[part]
         trees: Iterable[Tree] = _trees(path)
     else:
         assert cache is not None

@@ -10,7 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lit_transformer.config import DataConfig
-from lit_transformer.data.cache import Built, CorpusError, Facts, build_once, key_of, sha256_once
+from lit_transformer.data.cache import (
+    Built,
+    CorpusError,
+    Facts,
+    build_once,
+    expanded,
+    key_of,
+    sha256_once,
+)
 from lit_transformer.data.text import write_pairs
 
 HUB = "wmt/wmt14"
@@ -59,7 +67,7 @@ def _config(data: DataConfig) -> str:
 
 def _parquet(data: DataConfig) -> dict[str, list[Path]]:
     assert data.folder is not None
-    folder = Path(data.folder).expanduser() / _config(data)
+    folder = expanded(data.folder, "data.folder") / _config(data)
     found = {split: sorted(folder.glob(f"{split}-*.parquet")) for split in SPLITS.values()}
     for split, paths in found.items():
         if not paths:

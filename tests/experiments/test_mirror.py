@@ -103,7 +103,7 @@ def test_a_trial_that_cannot_be_sent_keeps_back_no_other(root: Path) -> None:
     broken.attempts.write_bytes(b"what is this\n")
     finish(make_trial(root, identity("B1")))
     (problem,) = sync(root, [identity("A1"), identity("B1")])
-    assert problem.startswith("a run is not wholly in MLflow")
+    assert problem.startswith(f"{broken.attempts}:1: not JSON")
     assert statuses(root) == ["FINISHED"]
 
 

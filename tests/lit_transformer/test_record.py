@@ -230,7 +230,7 @@ def test_a_trial_waits_runs_and_finishes(record):
     assert record.state() == ("running", "", 0)
     number = record.start_attempt({"pid": 1})
     assert (number, record.state()) == (1, ("running", "", 1))
-    record.write_json("result.json", {})
+    record.write_json("result.json", {"scores": {}})
     os.close(claim)
     assert record.state() == ("finished", "", 1)
 
@@ -256,6 +256,6 @@ def test_an_attempt_without_an_end_was_killed(record):
 
 def test_only_a_result_is_success(record):
     record.end_attempt(record.start_attempt({}), "finished", "")
-    record.write_json("result.json", {})
+    record.write_json("result.json", {"scores": {}})
     Path(record.attempts).unlink()
     assert record.state() == ("finished", "", 0)
