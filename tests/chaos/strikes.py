@@ -49,6 +49,10 @@ class Strikes(NamedTuple):
     struck: int
 
 
+class StruckError(OSError):
+    """What the system would say."""
+
+
 class Strike:
     """Counts the writes of this process under `folder`, and fails the n-th."""
 
@@ -97,7 +101,7 @@ class Strike:
             if self._fault == "SIGKILL":
                 os.kill(os.getpid(), signal.SIGKILL)
             number = getattr(errno, self._fault)
-            raise OSError(number, os.strerror(number))
+            raise StruckError(number, os.strerror(number))
         return True
 
     def first_bytes(self, file: IO[Any], content: Any) -> None:
@@ -142,6 +146,8 @@ def in_child(what: Callable[[], object]) -> int:
             what()
         except SystemExit as end:
             os._exit(end.code if isinstance(end.code, int) else 0)
+        except StruckError:
+            os._exit(70)
         except BaseException:
             traceback.print_exc()
             os._exit(70)

@@ -6,12 +6,13 @@ import multiprocessing
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lit_transformer import scoring, training
+from lit_transformer import parsing, scoring, training
 from lit_transformer.averaging import average
 from lit_transformer.callbacks import (
     DivergedError,
@@ -19,10 +20,12 @@ from lit_transformer.callbacks import (
     on_cpu_without_bfloat16,
 )
 from lit_transformer.checkpoints import is_whole, newest_whole, step_file
-from lit_transformer.config_io import ConfigError, load
+from lit_transformer.config_io import ConfigError, Given, build, load
+from lit_transformer.data import trees
 from lit_transformer.objective import learning_rate
 from lit_transformer.record import Record, read_lines
 from lit_transformer.training import train
+from tests.lit_transformer.conftest import TINY
 
 CPU = torch.device("cpu")
 OF_TIME = {"train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"}
@@ -131,6 +134,33 @@ def test_a_corpus_without_a_test_part_has_no_test_scores(tiny, cache, tmp_path):
 def test_another_seed_is_another_trial(tiny, trained, cache, tmp_path):
     run(tiny({"train.seed": 2}), tmp_path, cache)
     assert outcome(tmp_path)["weights"] != outcome(trained.directory)["weights"]
+
+
+def test_a_parser_is_trained_like_a_translator(tmp_path):
+    nouns, adjectives = ("dog", "cat", "tree", "man"), ("old", "big", "red", "wet", "odd")
+    for part, chosen in (("train", nouns), ("valid", nouns[:1])):
+        pairs = itertools.product(chosen, adjectives)
+        tree = "( (S (NP (DT the) (NN {})) (VP (VBZ is) (ADJP (JJ {}))) (. .)))\n"
+        (tmp_path / f"{part}.mrg").write_text("".join(tree.format(*pair) for pair in pairs))
+    own = {f"data.trees.{part}": str(tmp_path / f"{part}.mrg") for part in ("train", "valid")}
+    changes = {**TINY, **own, "data.corpus": "treebank", "data.vocabulary_size": 50}
+    config = build({name: Given(value, "a test") for name, value in changes.items()})
+    result = run(config, tmp_path / "whole", tmp_path / "cache")
+    mine = {name for name, metric in scoring.METRICS.items() if metric.task != "translation"}
+    finals = {name for name in mine if name.startswith(("valid.", "cost."))}
+    assert set(result.scores) == finals - {"valid.loss", "valid.curve_f1"}
+    record = Record(tmp_path / "whole")
+    assert [step for step, _ in curve(record, "valid.curve_f1")] == [4, 8, 12]
+    written = list(trees.read((record.hypotheses / "valid.txt").read_text(), Path("valid.txt")))
+    assert [tree.words for tree in written] == [
+        ["the", "dog", "is", word, "."] for word in adjectives
+    ]
+    assert set(result.signatures.values()) == {parsing.SIGNATURE}
+
+    with pytest.raises(InterruptedTrialError):
+        run(config, tmp_path / "again", tmp_path / "cache", stop_after(6))
+    run(config, tmp_path / "again", tmp_path / "cache")
+    assert outcome(tmp_path / "again") == outcome(tmp_path / "whole")
 
 
 # Stopped and resumed
