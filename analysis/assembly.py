@@ -30,11 +30,13 @@ _log = logging.getLogger(__name__)
 
 PAPERS_STUDY = "table3"
 """The study whose rows the paper printed."""
+PARSERS_STUDY = "table4"
+"""The study that stands beside the paper's parsers."""
 TRACKER = "http://127.0.0.1:5000"
 """Where `ablate ui` shows the runs unless told otherwise."""
 SAMPLES = 5
 """Sentences whose translations are shown."""
-CURVES = ("valid.perplexity", "valid.curve_bleu")
+CURVES = ("valid.perplexity", "valid.curve_bleu", "valid.curve_f1")
 
 
 def table(
@@ -50,8 +52,10 @@ def table(
         command=command,
         versions=_versions(trials, root),
     )
-    figures = published.load() if study.name == PAPERS_STUDY else None
-    return build(heading, trials, found, figures)
+    translates = trials[0].config.data.task == "translation"
+    figures = published.load() if study.name == PAPERS_STUDY and translates else None
+    parsers = published.load().table4.rows.values() if study.name == PARSERS_STUDY else ()
+    return build(heading, trials, found, figures, [*parsers])
 
 
 def write(

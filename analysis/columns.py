@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from analysis.counting import Measure
-from analysis.tables import BLEU, PARAMETERS, PERPLEXITY, Row, Table
+from analysis.tables import PARAMETERS, PERPLEXITY, Row, Table
 from lit_transformer.config_io import Scalar
 
 MISSING = "–"
@@ -61,8 +61,10 @@ NOTHING = Symbol("", "", "")
 EMPTY = Cell("", "", None, "")
 
 _PPL = Symbol("PPL", "", "perplexity per word-piece, without label smoothing; lower is better")
-_BLEU = Symbol("BLEU", "", "sacreBLEU; higher is better")
-_GAIN = Symbol("ΔBLEU", "", "BLEU less base's")
+_SCORERS = {
+    "bleu": Symbol("BLEU", "", "sacreBLEU; higher is better"),
+    "f1": Symbol("F1", "", "labelled bracketing F1 in percent; higher is better"),
+}
 _PARAMS = Symbol("10⁶ params", "", "weights, embeddings included")
 BESIDE = (
     ("valid.averaged.perplexity", "averaged", "PPL valid", 2),
@@ -72,6 +74,13 @@ BESIDE = (
     ("test.averaged.bleu", "averaged", "BLEU test", 2),
     ("valid.chrf", "last step", "chrF valid", 2),
     ("test.chrf", "last step", "chrF test", 2),
+    ("valid.averaged.f1", "averaged", "F1 valid", 2),
+    ("test.f1", "last step", "F1 test", 2),
+    ("test.averaged.f1", "averaged", "F1 test", 2),
+    ("valid.f1_strict", "last step", "F1 valid, strict", 2),
+    ("valid.f1_evalb", "last step", "F1 valid, EVALB's", 2),
+    ("valid.well_formed", "last step", "well formed, valid", 1),
+    ("valid.wrong_length", "last step", "of another length, valid", 1),
 )
 
 
@@ -79,7 +88,7 @@ def main_columns(table: Table) -> list[Column]:
     """The table as the paper prints it, ours beside its figures."""
     columns = [_arms(table), *(_setting(table, key) for key in table.keys)]
     columns += _pair(table, "ppl", PERPLEXITY, _PPL, 2)
-    columns += _pair(table, "bleu", BLEU, _BLEU, 1)
+    columns += _pair(table, "bleu", table.measure, _SCORERS[table.scorer], 1)
     columns += _gains(table)
     columns += _parameters(table)
     return [*columns, _trials(table)]
@@ -209,7 +218,7 @@ def _gains(table: Table) -> list[Column]:
         return Cell(signed(number, 1), "", number, "")
 
     def ours(row: Row) -> Cell:
-        number = table.difference(row, BLEU)
+        number = table.difference(row, table.measure)
         if row is table.base:
             return EMPTY
         return (
@@ -218,8 +227,10 @@ def _gains(table: Table) -> list[Column]:
             else Cell(signed(number, 2), "", number, "")
         )
 
-    column = _column(table, "ours", "difference.bleu", (_GAIN, Symbol("ours", "", "")), ours)
-    return [*_published(table, "paper.difference.bleu", _GAIN, published), column]
+    name = _SCORERS[table.scorer].text
+    top, head = Symbol(f"Δ{name}", "", f"{name} less base's"), Symbol("ours", "", "")
+    column = _column(table, "ours", f"difference.{table.scorer}", (top, head), ours)
+    return [*_published(table, "paper.difference.bleu", top, published), column]
 
 
 def _parameters(table: Table) -> list[Column]:

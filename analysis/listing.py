@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from analysis.columns import plain
 from analysis.counting import Run, Slot
-from analysis.tables import BLEU, PERPLEXITY, Row
+from analysis.tables import PERPLEXITY, Row
 
 TRAIN_SECONDS = "cost.train_seconds"
 
@@ -37,13 +37,16 @@ def seeds(row: Row, places: Places) -> Markup:
     return Markup("".join(_seed(slot, places) for slot in row.slots))
 
 
-def lines(row: Row, number: int, is_first: bool, places: Places) -> Markup:
-    """A table row for each trial of the `number`-th row; `is_first` in its group."""
+def lines(row: Row, number: int, is_first: bool, measure: str, places: Places) -> Markup:
+    """A table row for each trial of the `number`-th row; `is_first` in its group.
+
+    `measure`: the metric that the table is read for.
+    """
     mark = f' id="runs-{number}"' + (' class="first"' if is_first else "")
     folder = quote(places.trials.as_posix())
     name = f'<th scope="row" data-name="arm" data-order="{number}">{_safe(row.arm)}</th>\n'
     found = [
-        f"<tr{'' if place else mark}>\n{name}{_line(slot, places, folder)}</tr>\n"
+        f"<tr{'' if place else mark}>\n{name}{_line(slot, measure, places, folder)}</tr>\n"
         for place, slot in enumerate(row.slots)
     ]
     return Markup("".join(found))
@@ -58,7 +61,7 @@ def _seed(slot: Slot, places: Places) -> str:
     return f'<a href="{_address(places.tracker, slot.run)}" {title}{kind}>{slot.seed}</a> '
 
 
-def _line(slot: Slot, places: Places, folder: str) -> str:
+def _line(slot: Slot, measure: str, places: Places, folder: str) -> str:
     state, run = _safe(_state(slot)), slot.run
     scores = run.scores if run else {}
     cells = (
@@ -66,7 +69,7 @@ def _line(slot: Slot, places: Places, folder: str) -> str:
         f'<td class="left{"" if slot.finished else " state"}" data-name="state"'
         f' data-order="{state}">{state}</td>\n'
         + _number("ppl", scores.get(PERPLEXITY), 2)
-        + _number("bleu", scores.get(BLEU), 2)
+        + _number("score", scores.get(measure), 2)
         + _number("seconds", scores.get(TRAIN_SECONDS), 0)
     )
     if run is None:

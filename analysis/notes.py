@@ -32,6 +32,10 @@ def notes(table: Table, spanned: bool) -> list[Note]:
     ]
     if table.paper_source:
         found.append(Note(PUBLISHED, _published(table), ""))
+    if table.parsers:
+        found.append(Note(PUBLISHED, _parsers(table), ""))
+    if table.origin:
+        found.append(Note("", f"{table.origin[0].upper()}{table.origin[1:]}.", ""))
     found += _row_notes(table, spanned)
     found += _withheld(table)
     return [*found, *_missing(table), *_unused(table), *_commits(table)]
@@ -55,9 +59,19 @@ def _scored(table: Table) -> str:
         "Scores are those of the last step, not averaged, on the valid part; "
         "perplexity is per word-piece, without label smoothing."
     )
+    if table.task == "parsing":
+        text += (
+            " F1: EVALB's labelled brackets under COLLINS.prm, outputs that are no tree repaired; "
+            "strict: such an output has found nothing; EVALB's: it is left out."
+        )
     if len(table.seeds) == 1:
         return f"{text} One seed ({table.seeds[0]}): there is no interval."
     return f"{text} Ours: mean ± standard deviation over {_seeds(table)}; one seed alone has none."
+
+
+def _parsers(table: Table) -> str:
+    listed = (f"{one.parser}, {one.training}: {one.f1}" for one in table.parsers)
+    return f"The paper's Table 4, F1 on section 23: {'; '.join(listed)}."
 
 
 def _published(table: Table) -> str:

@@ -17,6 +17,7 @@ from analysis.tables import PERPLEXITY, Row, Table
 CURVES = {
     "valid.perplexity": "Perplexity on the valid part",
     "valid.curve_bleu": "BLEU of greedy search, first sentences of the valid part",
+    "valid.curve_f1": "F1 of greedy search, first sentences of the valid part",
 }
 
 

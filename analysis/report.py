@@ -29,7 +29,7 @@ from analysis.columns import (
 )
 from analysis.listing import Places
 from analysis.notes import departures, notes, summary
-from analysis.tables import BLEU, PERPLEXITY, Table
+from analysis.tables import PERPLEXITY, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -96,7 +96,10 @@ def page(
         spans=[spanning(table, row) for row in table.rows],
         changes=[changes(table, row, hidden=False) for row in table.rows],
         seeds=[listing.seeds(row, here) for row in table.rows],
-        lines=[listing.lines(row, n, n in firsts, here) for n, row in enumerate(table.rows)],
+        lines=[
+            listing.lines(row, n, n in firsts, table.measure, here)
+            for n, row in enumerate(table.rows)
+        ],
         differences=_differences(table),
         curves=_curves(table, histories),
         departures=departures(table),
@@ -119,7 +122,10 @@ def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
 
 def _differences(table: Table) -> list[tuple[str, Markup]]:
     drawn = [
-        ("BLEU, points from base", plots.differences(table, BLEU, "bleu")),
+        (
+            f"{table.scorer.upper()}, points from base",
+            plots.differences(table, table.measure, "bleu"),
+        ),
         ("Perplexity, per cent from base", plots.differences(table, PERPLEXITY, "ppl")),
     ]
     return [(title, Markup(picture)) for title, picture in drawn if picture]

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from analysis import counting
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
-from analysis.published import Published, Variation
+from analysis.published import Parser, Published, Variation
 from analysis.runs import Found
-from lit_transformer.config import RunConfig
+from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
+from lit_transformer.data import treebank
+from lit_transformer.scoring import MEASURES
 
 PAPER_KEYS = (
     "model.layers",
@@ -30,7 +32,7 @@ PAPER_KEYS = (
     "train.steps",
 )
 """Table 3's columns of settings, in its order."""
-PERPLEXITY, BLEU, PARAMETERS = "valid.perplexity", "valid.bleu", "cost.parameters"
+PERPLEXITY, PARAMETERS = "valid.perplexity", "cost.parameters"
 BASE = "base"
 
 
@@ -77,6 +79,7 @@ class Table:
     """A study in a setting, as far as it has been run."""
 
     heading: Heading
+    task: Task
     keys: tuple[str, ...]
     rows: tuple[Row, ...]
     unused: tuple[Unused, ...]
@@ -89,10 +92,24 @@ class Table:
     """The signature of each scorer that the columns hold."""
     checksums: tuple[tuple[str, str], ...]
     """Of the corpora that the trials use: (name, checksum)."""
+    origin: str
+    """What must be said of the corpus wherever it is named; empty: nothing."""
+    parsers: tuple[Parser, ...]
+    """The paper's Table 4, beside which a table of parsers is read."""
 
     @property
     def base(self) -> Row:
         return next((row for row in self.rows if row.arm == BASE), self.rows[0])
+
+    @property
+    def scorer(self) -> str:
+        """`bleu` or `f1`: what the table is read for."""
+        return MEASURES[self.task]
+
+    @property
+    def measure(self) -> str:
+        """The metric of that: valid.bleu or valid.f1."""
+        return f"valid.{self.scorer}"
 
     @property
     def trials(self) -> int:
@@ -135,10 +152,12 @@ def build(
     trials: Sequence[ExpectedTrial],
     found: Iterable[Found],
     published: Published | None,
+    parsers: Sequence[Parser] = (),
 ) -> Table:
     """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 
-    With `published` the columns are Table 3's; without, the keys that some row changes.
+    With `published` the columns are Table 3's; without, the keys that some row changes. `parsers`
+    are Table 4's rows, where the study is of them.
     """
     if not trials:
         raise ValueError(
@@ -157,8 +176,10 @@ def build(
     ]
     signatures = counting.signatures([run for row in bare for run in row.runs])
     rows = tuple(row._replace(measures=counting.measures(row.runs, signatures)) for row in bare)
+    task = base.data.task
     return Table(
         heading=heading,
+        task=task,
         keys=PAPER_KEYS if published else _changed_keys(rows),
         rows=rows,
         unused=counting.unused(known, trials),
@@ -167,6 +188,8 @@ def build(
         departures=_departures(base) if published else {},
         signatures=signatures,
         checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
+        origin=treebank.origin(base.data),
+        parsers=tuple(parsers),
     )
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -261,8 +261,17 @@ def _unpacked(path: Path, part: str) -> Iterator[Tree]:
         raise CorpusError(f"{path}: not NLTK's treebank.zip: {error}; fetch it again") from None
 
 
-def declared(data: DataConfig) -> Mapping[str, str]:
-    """What to say of a corpus's origin wherever it is named; empty where it is the user's own."""
-    if data.corpus == "wsj_sample":
-        return {"wsj_sample": f"files 0001 to 0169, not section 23; {WSJ_LICENCE}"}
-    return {}
+def origin(data: DataConfig) -> str:
+    """What must be said of the corpus wherever it is named; empty: nothing."""
+    match data.corpus:
+        case "wsj_sample":
+            return (
+                "the sample of the Penn Treebank that NLTK has, files 0001 to 0149 for training, "
+                f"0150 to 0169 for scores: none is of section 23. {WSJ_LICENCE}"
+            )
+        case "grammar_trees":
+            return (
+                "trees of the built-in grammar: no figure compares with those of the Penn Treebank"
+            )
+        case _:
+            return ""

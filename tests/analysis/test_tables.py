@@ -9,7 +9,7 @@ import pytest
 from analysis import published, tables
 from analysis.columns import main_columns
 from analysis.notes import notes, summary
-from analysis.tables import BLEU, PAPER_KEYS, PERPLEXITY, Table
+from analysis.tables import PAPER_KEYS, PERPLEXITY, Table
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import Given, build
 from tests.analysis.example import SIGNATURE, heading, run, stored, trials
@@ -42,7 +42,7 @@ def twenty() -> Table:
 def test_mean_and_deviation_over_seeds():
     three = trials("grammar", ["base"], [1, 2, 3])
     table = built(three, [run(t, b, 2.0) for t, b in zip(three, (30, 31, 35), strict=True)])
-    measure = table.base.measures[BLEU]
+    measure = table.base.measures["valid.bleu"]
     assert measure.mean == pytest.approx(32)
     assert measure.deviation == pytest.approx(7**0.5)
     # t(2, 0.975) = 4.30265: 32 ± 4.30265 * sqrt(7 / 3)
@@ -52,8 +52,8 @@ def test_mean_and_deviation_over_seeds():
 def test_one_seed_has_no_interval_and_the_table_says_so():
     [only] = trials("grammar", ["base"], [1])
     table = built([only], [run(only, 30, 2)])
-    assert table.base.measures[BLEU].deviation is None
-    assert table.base.measures[BLEU].interval is None
+    assert table.base.measures["valid.bleu"].deviation is None
+    assert table.base.measures["valid.bleu"].interval is None
     assert "there is no interval" in words(table)
 
 
@@ -88,7 +88,7 @@ def test_difference_from_base_is_of_means():
     pair = trials("grammar", ["base", "C1"], [1, 2])
     scores = dict(zip([t.digest for t in pair], (30, 32, 28, 29), strict=True))
     table = built(pair, [run(t, scores[t.digest], 2) for t in pair])
-    assert table.difference(table.rows[1], BLEU) == pytest.approx(-2.5)
+    assert table.difference(table.rows[1], "valid.bleu") == pytest.approx(-2.5)
 
 
 def test_missing_and_failed_trials_are_named_and_not_averaged():
@@ -96,7 +96,7 @@ def test_missing_and_failed_trials_are_named_and_not_averaged():
     records = [run(t, 30 + n, 2) for n, t in enumerate(four[:3])]
     records[1] |= {"kind": "diverged"}
     table = built(four, records)
-    assert table.base.measures[BLEU].values == (30,)
+    assert table.base.measures["valid.bleu"].values == (30,)
     assert [(arm, slot.seed, slot.state) for arm, slot in table.missing] == [
         ("base", 2, "diverged"),
         ("A1", 2, "not run"),
@@ -117,7 +117,7 @@ def test_stale_runs_are_named_and_not_counted():
     [only] = trials("grammar", ["base"], [1])
     stale = run(only, 90, 1) | {"digest": "0" * 16}
     table = built([only], [stale, run(only, 30, 2)])
-    assert table.base.measures[BLEU].values == (30,)
+    assert table.base.measures["valid.bleu"].values == (30,)
     assert "Not counted (stale: the row has another digest now): base seed 1" in words(table)
 
 
@@ -134,14 +134,14 @@ def test_reruns_never_count():
     [only] = trials("grammar", ["base"], [1])
     again = run(only, 90, 1) | {"rerun_of": "base1", "run_id": "z" * 32}
     table = built([only], [run(only, 30, 2), again])
-    assert table.base.measures[BLEU].values == (30,)
+    assert table.base.measures["valid.bleu"].values == (30,)
     assert not table.unused
 
 
 def test_of_two_runs_of_a_trial_the_finished_one_speaks():
     [only] = trials("grammar", ["base"], [1])
     failed = run(only, 0, 9) | {"kind": "killed", "run_id": "z" * 32}
-    assert built([only], [run(only, 30, 2), failed]).base.measures[BLEU].values == (30,)
+    assert built([only], [run(only, 30, 2), failed]).base.measures["valid.bleu"].values == (30,)
 
 
 def test_another_signature_is_never_averaged_into_a_column():
@@ -151,9 +151,9 @@ def test_another_signature_is_never_averaged_into_a_column():
     table = built(four, records)
     d1 = table.rows[1]
     assert table.signatures["bleu"] == SIGNATURE
-    assert d1.mean(BLEU) is None
+    assert d1.mean("valid.bleu") is None
     assert d1.mean(PERPLEXITY) == 2
-    assert table.difference(d1, BLEU) is None
+    assert table.difference(d1, "valid.bleu") is None
     assert "another bleu signature than the column's: D1 valid.bleu" in words(table)
 
 
@@ -161,7 +161,7 @@ def test_a_row_of_one_foreign_signature_is_withheld_too():
     pair = trials("grammar", ["base", "A1", "D1"], [1])
     records = [run(t, 30, 2) for t in pair]
     records[2] |= {"signature.bleu": OTHER}
-    assert built(pair, records).rows[2].mean(BLEU) is None
+    assert built(pair, records).rows[2].mean("valid.bleu") is None
 
 
 def test_scores_that_are_not_finite_are_no_scores():
@@ -210,4 +210,4 @@ def test_deviation_is_that_of_a_sample():
     values = (30.0, 31.5, 29.0)
     three = trials("grammar", ["base"], [1, 2, 3])
     table = built(three, [run(t, v, 2) for t, v in zip(three, values, strict=True)])
-    assert table.base.measures[BLEU].deviation == pytest.approx(stdev(values))
+    assert table.base.measures["valid.bleu"].deviation == pytest.approx(stdev(values))
