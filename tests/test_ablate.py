@@ -604,7 +604,8 @@ def test_a_root_that_mlflow_cannot_use_is_refused(toy: Toy, tmp_path: Path) -> N
 
 def test_check_takes_every_shipped_file() -> None:
     folder = Path(store.__file__).parent
-    shipped = sorted(folder.glob("*/*.yaml"))
+    found = sorted(folder.glob("*/*.yaml"))
+    shipped = [path for path in found if path.stem not in ("wsj", "wsj-semi")]  # need the user's
     done = ablate("check", *shipped)
     assert done.status == 0, done.err
     assert len(done.out.splitlines()) == len(shipped)

@@ -155,7 +155,7 @@ def test_source_files_that_a_page_names_are_there(page: str) -> None:
 def test_keys_that_a_page_names_are_there(page: str) -> None:
     leaves = [key.name.split(".") for key in keys()]
     known = {".".join(leaf[:depth]) for leaf in leaves for depth in range(1, len(leaf) + 1)}
-    files = {"train.en", "train.de", "model.safetensors"}
+    files = {"train.en", "train.de", "train.mrg.gz", "model.safetensors"}
     named = re.findall(
         r"(?<![\w.])((?:model|optim|data|train|decode)\.[a-z][\w.]*\w)(?![\w/])", code(page)
     )

@@ -9,7 +9,7 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -74,11 +74,7 @@ def checksums(data: DataConfig) -> dict[str, str]:
     """What identifies the trees, for the digest; see corpora.checksums."""
     match data.corpus:
         case "treebank":
-            return {
-                f"{part}/{path.name}": sha256_once(path)
-                for part, paths in _files(data).items()
-                for path in paths
-            }
+            return {part: _of_all(paths) for part, paths in _files(data).items()}
         case "wsj_sample":
             return {f"wsj_sample/{part}": checksum for part, checksum in WSJ_SHA256.items()}
         case _:
@@ -147,6 +143,11 @@ def _write(data: DataConfig, cache: Path, folder: Path) -> Facts:
         facts[part] = len(trees)
     (folder / "symbols").write_text("".join(f"{symbol}\n" for symbol in sorted(symbols)), "utf-8")
     return facts
+
+
+def _of_all(paths: Sequence[Path]) -> str:
+    """One checksum of files in their order."""
+    return hashlib.sha256("".join(map(sha256_once, paths)).encode()).hexdigest()
 
 
 def _parts(data: DataConfig) -> list[str]:

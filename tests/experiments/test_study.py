@@ -50,7 +50,9 @@ big big 6 1024 4096 16 64 64 0.3 0.1 300000
 """
 PAPER = {line.split()[0]: line.split()[1:] for line in TABLE_3.strip().splitlines()}
 TRANSLATING = ("wmt14-en-de", "wmt14-en-fr", "multi30k-en-de", "multi30k-en-fr", "grammar")
-SETTINGS = (*TRANSLATING, "grammar-trees")
+SETTINGS = (*TRANSLATING, "grammar-trees", "wsj-sample")
+OF_ONES_OWN = ("wsj", "wsj-semi")
+"""Settings whose trees the user has."""
 
 STUDY = """
 name: mine
@@ -138,7 +140,7 @@ def test_the_recipe_paper_is_empty() -> None:
     assert load_recipe("paper").given == {}
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", [*TRANSLATING, "grammar-trees"])
 def test_every_row_is_the_papers_times_the_scale(setting: str) -> None:
     scale, one = load_setting(setting).scale, Fraction(1)
     sizes = [scale.depth, scale.width, scale.width, one, scale.width, scale.width]
@@ -156,8 +158,25 @@ def test_every_shipped_study_expands_in_every_shipped_setting(study: str, settin
     assert len({trial.digest for trial in trials}) == len(trials)
 
 
+@pytest.mark.parametrize("setting", OF_ONES_OWN)
+def test_the_paper_s_parser_is_four_layers_of_width_1024(setting: str, tmp_path: Path) -> None:
+    for section in range(2, 24):
+        (tmp_path / f"{section:02}").mkdir()
+        (tmp_path / f"{section:02}" / "wsj.mrg").write_text("( (S (NN a)))")
+    sets = {"data.folder": str(tmp_path)}
+    if setting == "wsj-semi":
+        sets["data.trees.train"] = str(tmp_path / "0*" / "*.mrg")
+    given = {key: Given(value, "--set") for key, value in sets.items()}
+    (trial,) = expand(load_study("table4"), load_setting(setting), [1], [], given)
+    model, decode = trial.config.model, trial.config.decode
+    assert (model.layers, model.d_model, model.d_ff, model.heads) == (4, 1024, 2048, 8)
+    assert (decode.beam, decode.alpha, decode.extra_length) == (21, 0.3, 300)
+    assert trial.config.data.vocabulary_size == {"wsj": 16_000, "wsj-semi": 32_000}[setting]
+    assert set(trial.checksums) == {"train", "valid", "test"}
+
+
 def test_shipped_files_are_named_as_they_are_called() -> None:
-    assert set(SETTINGS) == set(shipped("settings"))
+    assert {*SETTINGS, *OF_ONES_OWN} == set(shipped("settings"))
     assert [load_setting(name).name for name in shipped("settings")] == shipped("settings")
     assert [load_study(name).name for name in shipped("studies")] == shipped("studies")
     assert [load_recipe(name).name for name in shipped("recipes")] == shipped("recipes")
