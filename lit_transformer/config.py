@@ -25,6 +25,7 @@ TASKS: Mapping[CorpusName, "Task"] = {
 }
 """What is done with a corpus."""
 Task = Literal["translation", "parsing"]
+Constraint = Literal["none", "trees"]
 TagSymbols = Literal["normalised", "kept"]
 ClosingSymbols = Literal["labelled", "plain"]
 TokenizerKind = Literal["bpe", "unigram"]
@@ -279,6 +280,9 @@ class DecodeConfig(Config):
     """Hypotheses kept per sentence; 1 is greedy (section 6.1)."""
     alpha: Annotated[float, Field(ge=0)] = 0.6
     """Exponent of the length penalty (section 6.1)."""
+    constraint: Annotated[Constraint, PARSING] = "none"
+    """Outputs of a search for trees: any symbols, or only what makes a tree over exactly the
+    sentence's words."""
     length_penalty: LengthPenalty = "gnmt"
     """Divides a hypothesis's log-probability: gnmt ((5 + length) / 6)^alpha, or length^alpha."""
     extra_length: Annotated[int, Field(ge=0)] = 50

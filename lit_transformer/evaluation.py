@@ -16,6 +16,7 @@ from lit_transformer.decoding import Hypothesis, search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.module import TransformerModule
 from lit_transformer.objective import perplexity
+from lit_transformer.wellformed import TreesOnly
 
 Progress = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and of how much."""
@@ -77,8 +78,23 @@ def translate(
         eos=data.vocab.eos,
         device=module.device,
         progress=progress,
+        allowed=_allowed(data, part, count, module.device),
         peers=module.peers,
     )
+
+
+def _allowed(
+    data: TranslationData, part: str, count: int, device: torch.device
+) -> TreesOnly | None:
+    """What may follow in the first `count` outputs; None: anything."""
+    match data.config.decode.constraint:
+        case "none":
+            return None
+        case "trees":
+            words = [len(text.split()) for text in data.corpus.parts[part].sources()[:count]]
+            return TreesOnly(data.vocab, treebank.linear(data.config.data), words, device)
+        case _ as never:
+            assert_never(never)
 
 
 def detokenized(data: TranslationData, hypotheses: list[Hypothesis]) -> list[str]:

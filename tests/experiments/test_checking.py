@@ -23,7 +23,9 @@ def toy(tmp_path: Path) -> Toy:
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_every_shipped_file_is_valid(file: Path) -> None:
     if file.stem in ("wsj", "wsj-semi"):  # the user's trees are not there
-        with pytest.raises(CorpusError, match="data.trees.train=.*(need data.folder|no such file)"):
+        with pytest.raises(
+            CorpusError, match=r"data\.trees\.train=.*(need data\.folder|no such file)"
+        ):
             check(file, "wmt14-en-de")
         return
     assert check(file, "wmt14-en-de").startswith(f"{KINDS[file.parent.name]} {file.stem}")

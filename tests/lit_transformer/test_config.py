@@ -48,6 +48,7 @@ DEFAULTS_OF_NUMERICS_2 = {
     "train.precision": "float32",
     "decode.beam": 4,
     "decode.alpha": 0.6,
+    "decode.constraint": "none",
     "decode.length_penalty": "gnmt",
     "decode.extra_length": 50,
 }

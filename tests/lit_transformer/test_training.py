@@ -157,6 +157,14 @@ def test_a_parser_is_trained_like_a_translator(tmp_path):
     ]
     assert set(result.signatures.values()) == {parsing.SIGNATURE}
 
+    bound = config.model_copy(
+        update={"decode": config.decode.model_copy(update={"constraint": "trees"})}
+    )
+    scores = run(bound, tmp_path / "bound", tmp_path / "cache").scores
+    counts = [scores[f"valid.{name}"] for name in ("well_formed", "repaired", "wrong_length")]
+    assert counts == [5, 0, 0]
+    assert scores["valid.f1"] == scores["valid.f1_strict"] == scores["valid.f1_evalb"]
+
     with pytest.raises(InterruptedTrialError):
         run(config, tmp_path / "again", tmp_path / "cache", stop_after(6))
     run(config, tmp_path / "again", tmp_path / "cache")
