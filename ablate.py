@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
+    from lit_transformer.config import Task
     from lit_transformer.config_io import Given
+    from lit_transformer.translator import Translator
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -292,19 +294,43 @@ def translate(
     averaged: Annotated[bool, typer.Option(help="Use the averaged model.")] = False,
 ) -> None:
     """Translate standard input, a sentence a line, with a finished run's model."""
-    directory = _directory(run_id, root)
+    translator = _translator(run_id, root, "translation", averaged)
+    for line in translator.translate(_sentences()):
+        print(line)
+
+
+@app.command()
+def parse(
+    run_id: RunId,
+    root: RootFolder = HERE,
+    averaged: Annotated[bool, typer.Option(help="Use the averaged model.")] = False,
+    draw: Annotated[bool, typer.Option(help="Draw the trees in place of brackets.")] = False,
+) -> None:
+    """Write the tree of each sentence of standard input, a line each, words between spaces."""
+    from experiments import display
+
+    translator = _translator(run_id, root, "parsing", averaged)
+    for tree in translator.parse(_sentences()):
+        brackets = "" if tree is None else str(tree)
+        print(display.drawn_tree(brackets) if draw and brackets else brackets)
+
+
+def _sentences() -> list[str]:
+    """The lines of standard input."""
     lines = sys.stdin.buffer.read().decode("utf-8", errors="replace").split("\n")
-    sentences = lines[:-1] if lines[-1] == "" else lines
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _translator(run_id: str, root: Path, task: Task, averaged: bool) -> Translator:
+    directory = _directory(run_id, root)
     import torch
 
     from lit_transformer.translator import Translator
 
     try:
-        translator = Translator(directory, averaged=averaged, device=torch.device("cpu"))
+        return Translator(directory, task=task, averaged=averaged, device=torch.device("cpu"))
     except ValueError as error:
         raise _usage(str(error)) from None
-    for line in translator.translate(sentences):
-        print(line)
 
 
 def _usage(message: str) -> Exception:

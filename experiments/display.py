@@ -119,6 +119,14 @@ def status_table(planned: Sequence[Planned]) -> Columns:
     return table
 
 
+def drawn_tree(brackets: str) -> str:
+    """A tree for a terminal, its root on top."""
+    from nltk.tree import Tree  # here, since its import is felt
+    from nltk.tree.prettyprinter import TreePrettyPrinter
+
+    return str(TreePrettyPrinter(Tree.fromstring(brackets)).text(unicodelines=True))
+
+
 def comparison(before: Mapping[str, float], after: Mapping[str, float]) -> Table:
     """Two results of one configuration, side by side."""
     table = Table(box=None, pad_edge=False, header_style="bold")

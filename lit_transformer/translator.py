@@ -1,25 +1,39 @@
-"""Translate with a finished trial: only its own directory is needed."""
+"""Translate or parse with a finished trial: only its own directory is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
 import torch
 
 from lit_transformer import checkpoints, config_io
-from lit_transformer.data import vocab
+from lit_transformer.config import Task
+from lit_transformer.data import treebank, vocab
 from lit_transformer.data.cache import sha256
-from lit_transformer.decoding import search
+from lit_transformer.data.trees import Tree
+from lit_transformer.decoding import Allowed, Hypothesis, search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.model.transformer import Transformer
+from lit_transformer.parsing import read
 from lit_transformer.record import REMEDY, Record, RecordError
+from lit_transformer.wellformed import TreesOnly
+
+VERBS: Mapping[Task, str] = {
+    "translation": "use `ablate translate`",
+    "parsing": "use `ablate parse`",
+}
 
 
 @final
 class Translator:
-    """A trial's model, vocabulary and search. ValueError where the weights were not kept."""
+    """A trial's model, vocabulary and search.
 
-    def __init__(self, directory: Path, *, averaged: bool, device: torch.device) -> None:
+    ValueError where the trial is of another task, or its weights were not kept.
+    """
+
+    def __init__(
+        self, directory: Path, *, task: Task, averaged: bool, device: torch.device
+    ) -> None:
         record = Record(directory)
         weights = record.averaged if averaged else record.weights
         if not weights.exists():
@@ -27,6 +41,9 @@ class Translator:
                 f"{weights}: not there; only a finished trial with train.keep=model has weights"
             )
         self.config = config_io.load(record.config)
+        if self.config.data.task != task:
+            verb = VERBS[self.config.data.task]
+            raise ValueError(f"{directory}: its data.corpus is of {self.config.data.task}; {verb}")
         self.vocab = _vocabulary(record)
         self.device = device
         try:
@@ -38,19 +55,39 @@ class Translator:
 
     def translate(self, sentences: Sequence[str]) -> list[str]:
         """Detokenized translations, in order. A sentence over data.max_tokens is cut to it."""
+        return self.vocab.decode([hypothesis.ids for hypothesis in self._search(sentences, None)])
+
+    def parse(self, sentences: Sequence[str]) -> list[Tree | None]:
+        """A tree over exactly the words of each sentence, which stand between spaces; None where
+        there are none. The search writes nothing but trees, whatever decode.constraint says."""
+        words = [_as_in_a_treebank(sentence).split() for sentence in sentences]
+        form = treebank.linear(self.config.data)
+        some = [one for one in words if one]
+        allowed = TreesOnly(self.vocab, form, [len(one) for one in some], self.device)
+        found = iter(self._search([" ".join(one) for one in some], allowed))
+        return [
+            read(form, self.vocab.decode_symbols(next(found).ids), one).tree if one else None
+            for one in words
+        ]
+
+    def _search(self, sentences: Sequence[str], allowed: Allowed | None) -> list[Hypothesis]:
         limit = self.config.data.max_tokens - 1
-        sources = [[*ids[:limit], self.vocab.eos] for ids in self.vocab.encode(sentences)]
-        found = search(
+        return search(
             self.model,
-            sources,
+            [[*ids[:limit], self.vocab.eos] for ids in self.vocab.encode(sentences)],
             self.config.decode,
             pad=self.vocab.pad,
             bos=self.vocab.bos,
             eos=self.vocab.eos,
             device=self.device,
             progress=None,
+            allowed=allowed,
         )
-        return self.vocab.decode([hypothesis.ids for hypothesis in found])
+
+
+def _as_in_a_treebank(sentence: str) -> str:
+    """With the treebank's words for brackets."""
+    return sentence.replace("(", "-LRB-").replace(")", "-RRB-")
 
 
 def _vocabulary(record: Record) -> vocab.Vocab:

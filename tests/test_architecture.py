@@ -20,6 +20,7 @@ DOORS = {
     "datasets": {"lit_transformer/data/wmt14.py"},
     "lightning": set(),  # another copy of pytorch_lightning: callbacks of one fail in the other
     "matplotlib": {"analysis/plots.py", "analysis/svg.py"},
+    "nltk": {"experiments/display.py"},
     "mlflow": {"experiments/tracking.py", "analysis/runs.py"},
     "optuna": {"experiments/search.py"},
     "pooch": {"lit_transformer/data/fetching.py"},

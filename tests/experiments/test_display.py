@@ -89,6 +89,12 @@ def test_stale_trials_are_named_and_the_rest_is_counted() -> None:
     assert display.stale_note(stale).endswith("A seed 11 (digest d11) and 2 more")
 
 
+def test_a_tree_is_drawn_with_its_root_on_top() -> None:
+    drawn = display.drawn_tree("(S (NP (DT the) (NN dog)) (VP (VBZ barks)))").splitlines()
+    assert drawn[0].split() == ["S"]
+    assert drawn[-1].split() == ["the", "dog", "barks"]
+
+
 def test_trials_of_another_process_are_told_of(planned: list[Planned]) -> None:
     assert display.elsewhere(planned).startswith("1 trial is being trained by another process")
     assert display.elsewhere(planned[:2]) == ""

@@ -25,6 +25,7 @@ from lit_transformer.data import trees
 from lit_transformer.objective import learning_rate
 from lit_transformer.record import Record, read_lines
 from lit_transformer.training import train
+from lit_transformer.translator import Translator
 from tests.lit_transformer.conftest import TINY
 
 CPU = torch.device("cpu")
@@ -164,6 +165,12 @@ def test_a_parser_is_trained_like_a_translator(tmp_path):
     counts = [scores[f"valid.{name}"] for name in ("well_formed", "repaired", "wrong_length")]
     assert counts == [5, 0, 0]
     assert scores["valid.f1"] == scores["valid.f1_strict"] == scores["valid.f1_evalb"]
+
+    parser = Translator(tmp_path / "whole", task="parsing", averaged=False, device=CPU)
+    found = parser.parse(["the dog is ( old )", "", "  cat  "])
+    assert [tree and tree.words for tree in found] == [
+        *(["the", "dog", "is", "-LRB-", "old", "-RRB-"], None, ["cat"]),
+    ]
 
     with pytest.raises(InterruptedTrialError):
         run(config, tmp_path / "again", tmp_path / "cache", stop_after(6))

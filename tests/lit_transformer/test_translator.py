@@ -16,7 +16,13 @@ def directory(trained, tmp_path):
 
 
 def translator(directory, averaged=False):
-    return Translator(directory, averaged=averaged, device=torch.device("cpu"))
+    device = torch.device("cpu")
+    return Translator(directory, task="translation", averaged=averaged, device=device)
+
+
+def test_a_translator_parses_nothing(directory):
+    with pytest.raises(ValueError, match="is of translation; use `ablate translate`"):
+        Translator(directory, task="parsing", averaged=False, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("averaged", "name"), [(False, "valid.txt"), (True, "valid.averaged.txt")])
