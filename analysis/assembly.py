@@ -64,7 +64,8 @@ def write(
     """The table for a terminal of `width` characters (None: any), and its files by format."""
     folder = root / "mlruns" / "reports" / made.heading.study / made.heading.setting
     ids = [run.run_id for run in made.runs]
-    histories = runs.history(store.uri(root), ids, CURVES)
+    drawn = ids if len(made.rows) <= report.MOST_DRAWN else []
+    histories = runs.history(store.uri(root), drawn, CURVES)
     places = Places(TRACKER, Root(root.resolve()).trials)
     files = report.write(made, histories, _samples(trials, root), places, folder.resolve())
     return rendering.markdown(made, width), files

@@ -32,6 +32,8 @@ from analysis.notes import departures, notes, summary
 from analysis.tables import PERPLEXITY, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
+MOST_DRAWN = 60
+"""Rows of a table that still has pictures: more of them show nothing, and take seconds to draw."""
 
 
 class Sample(NamedTuple):
@@ -92,6 +94,7 @@ def page(
         tops=_tops(main),
         beside=beside,
         beside_tops=_tops(beside),
+        spreads={c.name for c in (*main, *beside) if any(cell.spread for cell in c.cells)},
         firsts=firsts,
         spans=[spanning(table, row) for row in table.rows],
         changes=[changes(table, row, hidden=False) for row in table.rows],
@@ -102,6 +105,7 @@ def page(
         ],
         differences=_differences(table),
         curves=_curves(table, histories),
+        most_drawn=MOST_DRAWN,
         departures=departures(table),
         provenance=_provenance(table),
         samples=_samples(samples),
@@ -121,6 +125,8 @@ def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
 
 
 def _differences(table: Table) -> list[tuple[str, Markup]]:
+    if len(table.rows) > MOST_DRAWN:
+        return []
     drawn = [
         (
             f"{table.scorer.upper()}, points from base",
@@ -132,6 +138,8 @@ def _differences(table: Table) -> list[tuple[str, Markup]]:
 
 
 def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots.Panel]]]:
+    if len(table.rows) > MOST_DRAWN:
+        return []
     drawn = [
         (
             title,

@@ -77,6 +77,19 @@ def test_the_page_is_well_formed(table: Table, histories: pd.DataFrame):
     assert Page(page(table, histories)).open == []
 
 
+def test_many_rows_have_no_pictures_and_the_page_says_so(
+    table: Table, histories: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(table, histories)
+    assert "Learning curves" in drawn
+    assert "No pictures" not in drawn
+    monkeypatch.setattr(report, "MOST_DRAWN", 3)
+    bare = page(table, histories)
+    assert "No pictures: the table has 4 rows, and more than 3 show nothing." in bare
+    assert "Learning curves" not in bare
+    assert bare.count("<svg") < drawn.count("<svg")
+
+
 def test_the_page_loads_nothing(table: Table, histories: pd.DataFrame):
     text = page(table, histories)
     found = Page(text)
