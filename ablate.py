@@ -498,7 +498,7 @@ def _carry_out(
         raise
     if elsewhere := display.elsewhere(planned):
         print(elsewhere, file=sys.stderr)
-    return all(item.record.result() is not None for item in planned)
+    return all(item.state.kind == "finished" for item in planned)
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

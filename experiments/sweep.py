@@ -287,7 +287,7 @@ def about(item: Planned) -> dict[str, Any]:
 
 def _report(item: Planned, ended: Ended, display: Display) -> None:
     state, title = item.state, item.trial.title
-    result = item.record.result()
+    result = item.record.result() if state.kind == "finished" else None
     if result is not None:
         scores, measure = result["scores"], scoring.MEASURES[item.trial.config.data.task]
         display.say(

@@ -189,8 +189,12 @@ class Record:
         append_line(self.attempts, {**line, "kind": kind, "reason": reason})
 
     def ends(self, kind: Kind) -> int:
-        """How many attempts ended in this way."""
-        lines = self.read_attempts()
+        """How many attempts ended in this way; none where the record is damaged, which `state`
+        tells."""
+        try:
+            lines = list(self.read_attempts())
+        except RecordError:
+            return 0
         return sum(line["event"] == "end" and line.get("kind") == kind for line in lines)
 
     def read_attempts(self) -> Iterator[dict[str, Any]]:

@@ -487,6 +487,22 @@ def test_a_trial_that_fails_is_recorded_and_the_others_go_on(toy: Toy, tmp_path:
 
 
 @pytest.mark.slow
+def test_a_damaged_trial_is_told_and_the_others_are_trained(toy: Toy, tmp_path: Path) -> None:
+    damaged, other = toy.plan(tmp_path, [1])
+    damaged.record.path.mkdir(parents=True)
+    damaged.record.attempts.write_bytes(b'{"event": "start", "time": 1}\n\xff\n')
+    done = ablate(*sweep_words(toy, tmp_path, "--seeds", 1))
+    assert done.status == 1
+    assert other.state.kind == "finished"
+    told = [line for line in done.out.splitlines() if line.startswith("failed    tiny/base")]
+    assert len(told) == 3  # it is tried again twice
+    assert (
+        "attempts.jsonl:2: not JSON; restore it from a copy, or remove the trial's dir" in told[0]
+    )
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.slow
 def test_two_sweeps_at_once_train_nothing_twice(swept: Swept, toy: Toy, tmp_path: Path) -> None:
     both = [Started(*sweep_words(toy, tmp_path)) for _ in range(2)]
     done = [one.wait() for one in both]
