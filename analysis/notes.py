@@ -26,9 +26,8 @@ def notes(table: Table, spanned: bool) -> list[Note]:
     """
     found = [Note("", _scored(table), "")]
     found += [
-        Note("", f"{scorer} signature:", signature)
-        for scorer, signature in sorted(table.signatures.items())
-        if any(name.rpartition(".")[2] == scorer for row in table.rows for name in row.measures)
+        Note("", f"{', '.join(scorers)} signature:", signature)
+        for signature, scorers in _by_signature(table).items()
     ]
     if table.paper_source:
         found.append(Note(PUBLISHED, _published(table), ""))
@@ -52,6 +51,16 @@ def summary(table: Table) -> str:
 def departures(table: Table) -> list[tuple[str, str, str]]:
     """Keys in which this setting's base is not the paper's: (key, paper's value, ours)."""
     return [(key, value(a), value(b)) for key, (a, b) in table.departures.items()]
+
+
+def _by_signature(table: Table) -> dict[str, list[str]]:
+    """The scorers that the rows have, together where their signatures are the same."""
+    held = {name.rpartition(".")[2] for row in table.rows for name in row.measures}
+    found: dict[str, list[str]] = {}
+    for scorer, signature in sorted(table.signatures.items()):
+        if scorer in held:
+            found.setdefault(signature, []).append(scorer)
+    return found
 
 
 def _scored(table: Table) -> str:

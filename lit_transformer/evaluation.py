@@ -135,7 +135,7 @@ def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Score
             outputs = parsed(data, part, found)
             brackets = parsing.score(treebank.load(data.corpus.trees[part]), outputs)
             measures = brackets._asdict()
-            signatures = dict.fromkeys(measures, parsing.SIGNATURE)
+            signatures = dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
             return _Scored(measures, signatures, [str(output.tree) for output in outputs])
         case _ as never:
             assert_never(never)

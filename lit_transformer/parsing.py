@@ -12,6 +12,10 @@ SIGNATURE = "evalb:COLLINS|tags:gold|malformed:repaired"
 punctuation) from the right tree, and outputs that are no tree repaired, never dropped."""
 
 
+SIGNED = ("precision", "recall", "f1", "f1_strict", "f1_evalb")
+"""The scores that this is the signature of."""
+
+
 class Output(NamedTuple):
     """A tree over exactly the sentence's words."""
 
