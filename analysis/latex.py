@@ -54,7 +54,7 @@ def document(table: Table) -> str:
         "beside": "",
     }
     if beside:
-        caption = f"{_caption(table)} Averaged model and test part."
+        caption = f"{_caption(table)} Other scores."
         parts["beside"] = _tabular(table, beside, caption, "") + "\n"
     return _DOCUMENT % parts
 

@@ -47,7 +47,7 @@ def markdown(table: Table, width: int | None) -> str:
     ]
     beside = beside_columns(table)
     if beside:
-        parts += ["## Averaged model and test part", _grid(table, beside)]
+        parts += ["## Other scores", _grid(table, beside)]
     return "\n\n".join(parts) + "\n"
 
 
