@@ -95,7 +95,7 @@ def main_columns(table: Table) -> list[Column]:
 
 
 def beside_columns(table: Table) -> list[Column]:
-    """Averaged model, test part, further measures: columns of their own, those that some row has."""
+    """Averaged model, test part and further measures, each a column that some row has."""
     found = [
         Column(
             "ours", name, Symbol(top, "", ""), Symbol(head, "", ""), _scores(table, name, places)
