@@ -13,7 +13,15 @@ from pathlib import Path
 from experiments.study import load_study
 from tests.chaos import faults, strikes
 from tests.chaos.outcome import Outcome, outcome
-from tests.chaos.world import BrokenPromiseError, Counted, Tracker, World, promise, tracker
+from tests.chaos.world import (
+    BrokenPromiseError,
+    Command,
+    Counted,
+    Tracker,
+    World,
+    promise,
+    tracker,
+)
 
 ARMS_AT_ONCE = 5
 SWEEPS_OF_AN_EPISODE = 6
@@ -137,7 +145,13 @@ class _Chaos:
         """Start the sweep, and let things happen to it: in its first second, when a trial of it has
         begun, or at any time."""
         chance = self._chance
-        command = world.sweep()
+        with world.sweep() as command:
+            self._strike(world, command)
+        if chance.random() < LOOKED_AT:
+            world.status()
+
+    def _strike(self, world: World, command: Command) -> None:
+        chance = self._chance
         began_s = time.monotonic()
         when = chance.choice(("first second", "any time", "training", "training"))
         begun = self._attempts(world)
@@ -158,8 +172,6 @@ class _Chaos:
             print(f"  after {struck_s:4.1f} s: {said}", flush=True)
             lull_s = chance.uniform(0, LONGEST_LULL_S)
         command.wait()
-        if chance.random() < LOOKED_AT:
-            world.status()
 
     def _attempts(self, world: World) -> int:
         return sum(record.state().attempts for record in world.records().values())

@@ -154,7 +154,7 @@ def of_the_clock(world: World, command: Command, chance: random.Random) -> str:
 def of_the_data(world: World, command: Command, chance: random.Random) -> str:
     """The corpus, or what was made of it, is gone for a while."""
     gone = chance.choice((world.corpus, world.mlruns / "cache"))
-    away = gone.with_name("away")
+    away = gone.with_name(f"away-{time.monotonic_ns()}")
     if not gone.exists():
         return ""
     seconds = chance.uniform(1, 6)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from experiments import store
 from experiments.study import Trial, expand, load_setting, load_study
@@ -52,6 +52,12 @@ class Command:
                 env={**environment, MARK: self.mark},
                 process_group=0,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.send_to_group(signal.SIGKILL)
 
     def pids(self) -> dict[int, str]:
         """Processes of this command, and theirs, that still run: id and command line."""
