@@ -168,9 +168,10 @@ def of_the_data(world: World, command: Command, chance: random.Random) -> str:
 
 FAULTS: tuple[Fault, ...] = (
     *(of_a_trial, of_a_trial, of_the_server, of_the_group, of_the_sweep, of_ctrl_c_twice),
-    *(of_a_pause, of_a_second_sweep, of_damage, of_a_lock, of_the_tracker, of_a_full_disk),
-    *(of_the_clock, of_the_data),
+    *(of_a_pause, of_a_second_sweep, of_damage, of_a_full_disk, of_the_clock, of_the_data),
+    *(of_a_lock, of_a_lock, of_the_tracker, of_the_tracker, of_the_tracker, of_the_tracker),
 )
+"""Each as likely; some need something that is not always there, and are named more than once."""
 
 
 @contextmanager
