@@ -20,6 +20,9 @@ _ESCAPES = {
 }  # fmt: skip
 _ACCENTED = frozenset("àáâãäåçèéêëìíîïñòóôõöùúûüýÿÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝßæøÆØ")
 
+AT_LEFT = ("arm", "trials", "verdict", "words")
+"""Columns whose headers stand over words."""
+
 _DOCUMENT = r"""\documentclass[10pt]{article}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
 \usepackage{booktabs}
@@ -107,7 +110,7 @@ def _tabular(table: Table, columns: Sequence[Column], caption: str, words: str) 
 
 def _alignment(column: Column) -> str:
     match column.kind:
-        case "arm" | "trials" | "words":
+        case "arm" | "trials" | "verdict" | "words":
             return "l"
         case "setting":
             return "c"
@@ -134,7 +137,7 @@ def _header(columns: Sequence[Column]) -> str:
             rules.append(rf"\cmidrule(lr){{{place}-{place + span - 1}}}")
         place += span
     heads = [
-        rf"\multicolumn{{{_span(column)}}}{{{'l' if column.kind in ('arm', 'trials') else 'c'}}}"
+        rf"\multicolumn{{{_span(column)}}}{{{'l' if column.kind in AT_LEFT else 'c'}}}"
         rf"{{{_symbol(column.head)}}}"
         for column in columns
     ]

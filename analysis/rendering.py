@@ -12,6 +12,7 @@ from functools import cache
 
 from rich.cells import cell_len
 
+from analysis import verdicts
 from analysis.columns import (
     NOTHING,
     PUBLISHED,
@@ -26,7 +27,8 @@ from analysis.columns import (
 )
 from analysis.counting import Measure, Unused
 from analysis.notes import Note, notes, summary
-from analysis.tables import Row, Table
+from analysis.significance import MARGIN
+from analysis.tables import PERPLEXITY, Row, Table
 from lit_transformer.config_io import Scalar
 
 JSON_FORMAT = 1
@@ -45,6 +47,7 @@ def markdown(table: Table, width: int | None) -> str:
         _fitting(table, width),
         "\n".join(f"- {_md_note(note)}" for note in notes(table, spanned=False)),
     ]
+    parts += _claims(table)
     beside = beside_columns(table)
     if beside:
         parts += ["## Other scores", _grid(table, beside)]
@@ -101,11 +104,11 @@ def as_object(table: Table) -> dict[str, object]:
     """The table as one JSON object.
 
     format; study, version, setting, description; trials, finished, seeds; columns (keys); rows;
-    missing; not_counted; paper (source, caveats, departures); signatures; checksums; versions;
-    command; notes. A row: arm, group, label, settings (all keys), changed, paper (ppl, bleu,
-    params in millions, place), ours (metric -> seeds, values, mean, deviation, interval,
-    withheld), difference (metric -> mean less base's), trials (seed, digest, state, run_id,
-    experiment_id, commit, dirty, device, trained_as).
+    margin; claims; rank_correlation; missing; not_counted; paper (source, caveats, departures);
+    signatures; checksums; versions; command; notes. A row: arm, group, label, settings (all keys),
+    changed, paper (ppl, bleu, params in millions, place), ours (metric -> seeds, values, mean,
+    deviation, interval, withheld), difference (metric -> mean less base's), verdict, trials (seed,
+    digest, state, run_id, experiment_id, commit, dirty, device, trained_as).
     """
     heading = table.heading
     return {
@@ -119,6 +122,14 @@ def as_object(table: Table) -> dict[str, object]:
         "seeds": list(table.seeds),
         "columns": list(table.keys),
         "rows": [_row_object(table, row) for row in table.rows],
+        "margin": MARGIN,
+        "claims": [verdicts.finding_object(finding) for finding in table.claims],
+        "rank_correlation": table.ranks
+        and {
+            "rows": table.ranks.rows,
+            "of_means": table.ranks.of_means,
+            "of_seeds": list(table.ranks.of_seeds),
+        },
         "missing": [
             {"arm": arm, "seed": slot.seed, "digest": slot.digest, "state": slot.state}
             for arm, slot in table.missing
@@ -141,6 +152,18 @@ def as_object(table: Table) -> dict[str, object]:
     }
 
 
+def _claims(table: Table) -> list[str]:
+    """The paper's sentences, and the order of its rows."""
+    lines = [
+        f"- {line.outcome}: “{_md(line.sentence)}” ({_md(line.place)}; its own figures: "
+        f"{line.printed}). {_md(line.pairs)}."
+        for line in verdicts.claims(table)
+    ]
+    ranks = verdicts.ranks(table)
+    told = ["\n".join(lines), _md(ranks)] if lines else []
+    return ["## What the paper says of its rows", *filter(None, told)] if told else []
+
+
 def _layouts(table: Table) -> Iterator[list[Column]]:
     """From the paper's columns to ours alone: each is narrower than the one before."""
     columns = main_columns(table)
@@ -152,7 +175,9 @@ def _layouts(table: Table) -> Iterator[list[Column]]:
     rest = [column for column in rest if column.name not in ("paper.ppl", "paper.bleu")]
     yield [arms, _changes(table), *rest]
     yield [arms, *rest]
-    yield [arms, *(column for column in rest if column.kind != "paper")]
+    rest = [column for column in rest if column.kind != "paper"]
+    yield [arms, *rest]
+    yield [arms, *(column for column in rest if column.name != PERPLEXITY)]
 
 
 def _fitting(table: Table, width: int | None) -> str:
@@ -181,7 +206,7 @@ def _grid(table: Table, columns: Sequence[Column]) -> str:
         max(3, cell_len(head), *map(cell_len, cells))
         for head, cells in zip(heads, body, strict=True)
     ]
-    left = [column.kind in ("arm", "words", "trials") for column in columns]
+    left = [column.kind in ("arm", "words", "verdict", "trials") for column in columns]
 
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(map(_pad, cells, widths, left))} |"
@@ -241,6 +266,11 @@ def _record(table: Table, row: Row) -> dict[str, Scalar]:
     record |= {key: row.settings.get(key) for key in table.keys}
     record["changed"] = " ".join(sorted(row.changed))
     record |= {"trials": len(row.slots), "finished": len(row.runs)}
+    if row.verdict:
+        test = row.verdict.test
+        low, high = (test and test.interval) or (None, None)
+        record |= {"verdict": row.verdict.word, "verdict.p": row.verdict.p}
+        record |= {"verdict.p_same": row.verdict.p_same, "verdict.low": low, "verdict.high": high}
     for figure in ("ppl", "bleu", "params") if table.paper_source else ():
         record[f"paper.{figure}"] = getattr(row.paper, figure, None)
     for name in _metrics(table):
@@ -277,6 +307,7 @@ def _row_object(table: Table, row: Row) -> dict[str, object]:
         and {"ppl": paper.ppl, "bleu": paper.bleu, "params": paper.params, "place": row.cited},
         "ours": {name: _measure_object(row.measures[name]) for name in sorted(row.measures)},
         "difference": {name: table.difference(row, name) for name in sorted(row.measures)},
+        "verdict": row.verdict and verdicts.verdict_object(row.verdict),
         "trials": [
             {
                 "seed": slot.seed,

@@ -17,7 +17,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import latex, listing, plots, rendering
+from analysis import latex, listing, plots, rendering, verdicts
 from analysis.columns import (
     Column,
     beside_columns,
@@ -103,6 +103,8 @@ def page(
             listing.lines(row, n, n in firsts, table.measure, here)
             for n, row in enumerate(table.rows)
         ],
+        claims=verdicts.claims(table),
+        ranks=verdicts.ranks(table),
         differences=_differences(table),
         curves=_curves(table, histories),
         most_drawn=MOST_DRAWN,

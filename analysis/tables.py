@@ -6,14 +6,16 @@ Markdown, CSV, LaTeX and JSON; `report.py` as a page.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
-from analysis import counting
+from analysis import claims, counting, significance
+from analysis.claims import Finding, Ranks
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
 from analysis.published import Parser, Published, Variation
 from analysis.runs import Found
+from analysis.significance import MARGIN, Sentences, Verdict
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
@@ -64,6 +66,8 @@ class Row(NamedTuple):
     paper: Variation | None
     cited: str
     """Place and editions of the paper's figures."""
+    verdict: Verdict | None
+    """Against base, of what the table is read for; None: it is base."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -96,6 +100,10 @@ class Table:
     """What must be said of the corpus wherever it is named; empty: nothing."""
     parsers: tuple[Parser, ...]
     """The paper's Table 4, beside which a table of parsers is read."""
+    claims: tuple[Finding, ...]
+    """The paper's sentences about its rows, held against these runs."""
+    ranks: Ranks | None
+    """The order of the rows beside the paper's."""
 
     @property
     def base(self) -> Row:
@@ -139,6 +147,16 @@ class Table:
         ours, base = row.mean(metric), self.base.mean(metric)
         return None if ours is None or base is None else ours - base
 
+    def with_sentences(self, found: Mapping[str, Sentences]) -> "Table":
+        """The same with what resampled sentences say of each arm."""
+        rows = tuple(
+            row._replace(verdict=row.verdict._replace(sentences=found[row.arm]))
+            if row.verdict and row.arm in found
+            else row
+            for row in self.rows
+        )
+        return replace(self, rows=rows)
+
     def paper_difference(self, row: Row, figure: str) -> float | None:
         """The same, of the published `ppl` or `bleu`."""
         if row.paper is None or self.base.paper is None:
@@ -175,8 +193,11 @@ def build(
         for members in arms.values()
     ]
     signatures = counting.signatures([run for row in bare for run in row.runs])
-    rows = tuple(row._replace(measures=counting.measures(row.runs, signatures)) for row in bare)
     task = base.data.task
+    measured = [row._replace(measures=counting.measures(row.runs, signatures)) for row in bare]
+    scores = {row.arm: _scores(row, f"valid.{MEASURES[task]}") for row in measured}
+    rows = _judged(measured, scores)
+    printed = {row.arm: row.paper.bleu for row in rows if row.paper}
     return Table(
         heading=heading,
         task=task,
@@ -190,7 +211,23 @@ def build(
         checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
         origin=treebank.origin(base.data),
         parsers=tuple(parsers),
+        claims=claims.find(published.claims, scores, printed, MARGIN) if published else (),
+        ranks=claims.ranks(scores, printed) if published else None,
     )
+
+
+def _scores(row: Row, metric: str) -> tuple[float, ...]:
+    """Over seeds; none where the measure is withheld."""
+    measure = row.measures.get(metric)
+    return () if measure is None or measure.withheld else measure.values
+
+
+def _judged(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -> tuple[Row, ...]:
+    """The rows with their verdicts."""
+    base = BASE if BASE in scores else rows[0].arm
+    others = {arm: values for arm, values in scores.items() if arm != base}
+    found = significance.verdicts(scores[base], others, MARGIN)
+    return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
 
 
 def settings(config: RunConfig) -> dict[str, Scalar]:
@@ -227,6 +264,7 @@ def _row(
         measures={},
         paper=paper,
         cited=published.cite(paper) if published and paper else "",
+        verdict=None,
     )
 
 

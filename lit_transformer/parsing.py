@@ -74,6 +74,14 @@ def score(gold: Sequence[Tree], outputs: Sequence[Output]) -> Scores:
     )
 
 
+def sentence_counts(gold: Sequence[Tree], trees: Sequence[Tree]) -> list[brackets.Counts]:
+    """Of each sentence, the brackets of whose sums F1 is made."""
+    return [
+        brackets.compare([right], [_with_tags_of(right, tree)], COLLINS).counts
+        for right, tree in zip(gold, trees, strict=True)
+    ]
+
+
 def _with_tags_of(right: Tree, tree: Tree) -> Tree:
     return with_tags(tree, [leaf.label for leaf in right.leaves()])
 
