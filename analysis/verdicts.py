@@ -67,8 +67,12 @@ def how(table: Table) -> list[str]:
 
 
 def claims(table: Table) -> list[Line]:
-    """Each sentence of the paper, held against these runs; those of which no row was run too."""
-    return [_line(finding) for finding in table.claims]
+    """Each sentence of the paper of which two rows were run."""
+    return [
+        _line(finding)
+        for finding in table.claims
+        if any(pair.difference is not None for pair in finding.pairs)
+    ]
 
 
 def ranks(table: Table) -> str:

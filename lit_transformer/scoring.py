@@ -105,9 +105,8 @@ def bleu_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     smoothed = np.where(found == 0, 0.5 ** np.cumsum(found == 0, axis=-1), found)
     with np.errstate(divide="ignore", invalid="ignore"):
         precision = np.exp(np.log(smoothed / there).mean(-1))
-        penalty = np.exp(np.minimum(0.0, 1 - references / lengths))
-    nothing = (found.sum(-1) == 0) | (there == 0).any(-1)
-    return np.where(nothing, 0.0, 100 * penalty * precision)
+        score = 100 * precision * np.exp(np.minimum(0.0, 1 - references / lengths))
+    return np.where((found.sum(-1) == 0) | (there == 0).any(-1), 0.0, score)
 
 
 _CURVES = (

@@ -4,12 +4,20 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from lit_transformer.scoring import MEASURES, METRICS, bleu, score
+from lit_transformer.scoring import (
+    MEASURES,
+    METRICS,
+    bleu,
+    bleu_of,
+    score,
+    sentence_statistics,
+)
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
 REFERENCES = ["the cat sat on a mat", "he reads the book today"]
@@ -120,3 +128,19 @@ def test_the_names_cost_no_heavy_import():
 def test_bleu_alone_is_the_same_bleu():
     hypotheses, references = ["a b c d e", "", "x y"], ["a b c d f", "g", "x y z"]
     assert bleu(hypotheses, references) == score(hypotheses, references).bleu
+
+
+def test_bleu_of_the_sentences_sums_is_sacrebleus():
+    """Of a real text, of one that nothing matches, of short ones, and of all of them together."""
+    references = ["the cat sat on the mat .", "a dog ran home quickly today", "no", "yes it is so"]
+    for hypotheses in (
+        ["the cat sat on a mat .", "a dog ran to home today", "no", "yes it is so"],
+        ["the cat", "a dog", "no", ""],
+        ["nothing", "matches", "here", "at all and longer than that"],
+        ["", "", "", ""],
+    ):
+        statistics = sentence_statistics(hypotheses, references)
+        assert statistics.shape == (4, 10)
+        ours = bleu_of(np.stack([statistics.sum(0), statistics[:2].sum(0)]))
+        assert ours[0] == pytest.approx(bleu(hypotheses, references))
+        assert ours[1] == pytest.approx(bleu(hypotheses[:2], references[:2]))
