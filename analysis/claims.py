@@ -130,5 +130,5 @@ def _beyond(test: Welch, margin: float) -> bool:
 def _spearman(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
     if len(ours) < 3 or len({*ours}) == 1 or len({*theirs}) == 1:
         return None
-    ranked = (pd.Series(values).rank().to_numpy() for values in (ours, theirs))
-    return float(np.corrcoef(*ranked)[0, 1])
+    first, second = (pd.Series(values).rank().to_numpy() for values in (ours, theirs))
+    return float(np.corrcoef(first, second)[0, 1])

@@ -115,7 +115,8 @@ class _Counter:
         key = hashlib.sha256(f"{LAYOUT} {digest}\n".encode() + text).hexdigest()[:32]
         path = self._folder / f"{key}.npy"
         with contextlib.suppress(OSError, ValueError, EOFError):
-            return np.load(path, allow_pickle=False).astype(np.float64)
+            kept: Floats = np.load(path, allow_pickle=False).astype(np.float64)
+            return kept
         self._count = self._count or _count_of(self._trial, self._root)
         found = self._count(text)
         with contextlib.suppress(OSError):  # a disk that is full costs time, not a report

@@ -143,6 +143,7 @@ def two_sources(
             **seeds_alone(one.scores_R.tolist(), other.scores_R.tolist()),
             "sentences": found.p,
             "hierarchical": hierarchical(one, other, rng),
+            "both, Satterthwaite": satterthwaite(one, other, found.deviation),
             "seeds and sentences": found.p_both,
         }
 
@@ -170,6 +171,15 @@ def seeds_alone(first: Sequence[float], second: Sequence[float]) -> dict[str, fl
 
 def two_sided(difference: float, error: float, freedom: float) -> float:
     return float(2 * stdtr(freedom, -abs(difference) / error))
+
+
+def satterthwaite(one: Resampled, other: Resampled, deviation: float) -> float:
+    """Seeds and sentences with the degrees of freedom as the formula has them."""
+    parts = [float(arm.scores_R.var(ddof=1)) / len(arm.scores_R) for arm in (one, other)]
+    whole = sum(parts) + max(0.0, deviation**2 - one.of_one_seed - other.of_one_seed)
+    squares = sum(part**2 for part in parts) / (len(one.scores_R) - 1)
+    difference = float(one.scores_R.mean() - other.scores_R.mean())
+    return two_sided(difference, whole**0.5, whole**2 / squares)
 
 
 def hierarchical(one: Resampled, other: Resampled, rng: np.random.Generator) -> float:
@@ -264,7 +274,7 @@ def tables(found: dict[str, Any]) -> str:
     """Markdown; what strays from 5 % by more than 1.5 is marked."""
     methods = (
         *("Welch", "Welch-Satterthwaite", "Student", "sentences", "hierarchical"),
-        "seeds and sentences",
+        *("both, Satterthwaite", "seeds and sentences"),
     )
     parts = []
     for truth in TRUTHS:
