@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import NullLocator
 
 from analysis import svg, views
 from analysis.columns import plain, power
@@ -15,6 +15,10 @@ from analysis.costs import COUNTED
 from analysis.notes import scored_words
 from analysis.svg import FAINT, HAIR, INK, LINES, PAGE
 from analysis.tables import Table
+
+EDGE = 1.6
+"""Room at both ends, as a factor of operations: its square is more than 5/2, the widest gap of
+ticks, so that there is a tick even where all arms cost the same."""
 
 
 class Point(NamedTuple):
@@ -74,7 +78,7 @@ def _picture(title: str, points: Sequence[Point]) -> str:
         drawing = Figure(figsize=(4.6, 3.0))
         axes = drawing.add_axes((0.0, 0.0, 1.0, 1.0))
         _draw_arms(axes, arms, {point.arm for point in best})
-        ends = [*best, best[-1]._replace(operations=max(p.operations for p in points) * 1.15)]
+        ends = [*best, best[-1]._replace(operations=max(p.operations for p in points) * EDGE)]
         axes.step(*_places(ends), where="post", color=LINES[0], lw=1.4, zorder=4)
         for point in _first_of_each(best):
             axes.annotate(
@@ -116,14 +120,22 @@ def _places(points: Sequence[Point]) -> tuple[list[float], list[float]]:
     return [point.operations for point in points], [point.score for point in points]
 
 
+def ticks(left: float, right: float) -> list[float]:
+    """1, 2 and 5 of each power of ten; over more than two powers, the powers alone."""
+    first, last = math.floor(math.log10(left)), math.ceil(math.log10(right))
+    steps = (1, 2, 5) if right / left < 100 else (1,)
+    found = [m * 10.0**power_of_ten for power_of_ten in range(first, last + 1) for m in steps]
+    return [tick for tick in found if left <= tick <= right]
+
+
 def _scales(axes: Axes, points: Sequence[Point]) -> None:
     low, high = min(p.operations for p in points), max(p.operations for p in points)
     axes.set_xscale("log")
-    axes.set_xlim(low / 1.25, high * 1.15)
-    narrow = math.log10(high / low) < 1
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: power(x)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    left, right = low / EDGE, high * EDGE
+    axes.set_xlim(left, right)
+    places = ticks(left, right)
+    axes.set_xticks(places, [power(tick) for tick in places])
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", color=HAIR, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.margins(y=0.08)

@@ -201,12 +201,9 @@ def _of_place(place: Place, published: Published) -> list[Note]:
 
 
 def _averaging(table: Table) -> str:
-    told = (
-        f"{row.arm} its last {row.settings['train.average_last']}, "
-        f"{row.settings['train.average_every']} updates apart"
-        for row in table.rows
-    )
-    return f"averaged are the weights of {'; '.join(told)}, the paper's 10 minutes apart"
+    told = (f"the last {row.settings['train.average_last']} of {row.arm}" for row in table.rows)
+    every = table.base.settings["train.average_every"]
+    return f"checkpoints averaged: {', '.join(told)}, every {every} updates (the paper: 10 minutes)"
 
 
 def _place_content(place: Place, published: Published) -> dict[str, object]:

@@ -3,6 +3,9 @@
 import random
 import xml.etree.ElementTree as ET
 
+import pandas as pd
+import pytest
+
 from analysis import frontier, tables
 from analysis.frontier import Point
 from tests.analysis.example import curve, heading, run, stored, trials
@@ -52,8 +55,20 @@ def test_a_curve_has_a_point_where_all_seeds_have_one() -> None:
     ]
     table = tables.build(heading("grammar"), some, stored(records), None)
     one, two = (found.run_id for found in table.runs)
-    import pandas as pd
-
     name = "valid.curve_bleu"
     both = pd.concat([curve(one, name, [1.0, 2, 3]), curve(two, name, [3.0, 4])])
     assert frontier.curves(table, both) == [Point(1e14, 2.0, "base"), Point(2e14, 3.0, "base")]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(1e14, 9e14, {1e14, 2e14, 5e14}), (3e12, 8e16, {1e13, 1e14, 1e15, 1e16})],
+)
+def test_ticks_are_few_and_round(low: float, high: float, expected: set[float]) -> None:
+    assert set(frontier.ticks(low, high)) == expected
+
+
+@pytest.mark.parametrize("digits", range(10, 100, 3))
+def test_arms_of_one_cost_have_a_tick(digits: int) -> None:
+    cost = digits * 1e13
+    assert frontier.ticks(cost / frontier.EDGE, cost * frontier.EDGE)

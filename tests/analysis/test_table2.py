@@ -90,7 +90,7 @@ def test_other_data_another_bleu_and_averaging_are_said_of_each_setting(both: Se
         assert f"Setting multi30k-{pair}: BLEU of the averaged model, on the test part" in note
         assert "Not comparable with the paper's: other data (corpus multi30k" in note
         assert "ours is sacreBLEU" in note
-        assert "base its last 5, 75 updates apart; big its last 20, 75 updates apart" in note
+        assert "averaged: the last 5 of base, the last 20 of big, every 75 updates (the" in note
 
 
 @pytest.mark.parametrize(
