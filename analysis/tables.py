@@ -18,7 +18,7 @@ from analysis.runs import Found
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
-from lit_transformer.data import treebank
+from lit_transformer.data import corpora
 from lit_transformer.scoring import MEASURES, Scored
 
 PAPER_KEYS = (
@@ -196,7 +196,7 @@ def build(
         departures=departures(settings(RunConfig()), settings(base)) if published else {},
         signatures=signatures,
         checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
-        origin=treebank.origin(base.data),
+        origin=corpora.origin(base.data),
         scored=scored,
         rates=tuple(rates),
     )
