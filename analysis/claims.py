@@ -12,8 +12,13 @@ from typing import Literal, NamedTuple, assert_never
 import numpy as np
 import pandas as pd
 
-from analysis.published import Claim
-from analysis.significance import LEVEL, Welch, holm, welch
+from analysis.columns import NOTHING, Cell, Column, Symbol
+from analysis.notes import Note
+from analysis.published import Claim, Published
+from analysis.sections import Section
+from analysis.significance import LEVEL, MARGIN, Welch, holm, welch
+from analysis.tables import Table
+from analysis.verdicts import probability
 
 Scores = Mapping[str, Sequence[float]]
 """An arm's scores over seeds."""
@@ -57,6 +62,31 @@ class Ranks(NamedTuple):
     of_means: float
     of_seeds: tuple[float, ...]
     """The same for every seed that has all of these rows."""
+
+
+def section(table: Table, published: Published) -> Section | None:
+    """None where no two rows of a sentence have a score."""
+    scores = {row.arm: row.scores(table.measure) for row in table.rows}
+    printed = {row.arm: row.paper.bleu for row in table.rows if row.paper}
+    found = find(published.claims, scores, printed, MARGIN)
+    shown = [one for one in found if any(pair.difference is not None for pair in one.pairs)]
+    if not shown:
+        return None
+    order = ranks(scores, printed)
+    told = [_how(table), *(f"{one.name}: {_told(one)}." for one in shown)]
+    told += [_ranked(order)] if order else []
+    return Section(
+        name="claims",
+        title="What the paper says of its rows",
+        leads=False,
+        columns=tuple(_columns(shown, published)),
+        blocks=(tuple(range(len(shown))),),
+        notes=tuple(Note("", text, "") for text in told),
+        content={
+            "sentences": [_content(one) for one in found],
+            "rank_correlation": order and order._asdict(),
+        },
+    )
 
 
 def find(
@@ -132,3 +162,75 @@ def _spearman(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
         return None
     first, second = (pd.Series(values).rank().to_numpy() for values in (ours, theirs))
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def _columns(findings: Sequence[Finding], published: Published) -> list[Column]:
+    def column(name: str, top: Symbol, head: str, texts: Sequence[str]) -> Column:
+        cells = tuple(
+            Cell(text, "", text, published.cite(finding.claim))
+            for text, finding in zip(texts, findings, strict=True)
+        )
+        return Column("words", name, top, Symbol(head, "", ""), cells)
+
+    top = Symbol("outcome", "", "")
+    agree = [f"{one.printed[0]} of {one.printed[1]} pairs" for one in findings]
+    return [
+        column("claim", NOTHING, "claim", [one.name for one in findings]),
+        column("sentence", NOTHING, "the paper says", [one.claim.sentence for one in findings]),
+        column("outcome", top, "in these runs", [one.outcome for one in findings]),
+        column("printed", top, "in its own figures", agree),
+    ]
+
+
+def _how(table: Table) -> str:
+    return (
+        f"Each claim is tested by itself, level {100 * LEVEL:g} %, by Welch's t-test over the "
+        f"seeds' {table.scorer.upper()}; where one pair decides, Holm's correction over its pairs; "
+        f"the same: within {MARGIN:g} points, by two one-sided tests."
+    )
+
+
+def _told(finding: Finding) -> str:
+    same = finding.claim.says == "the same"
+    return f"{finding.claim.place}; " + "; ".join(_pair_words(one, same) for one in finding.pairs)
+
+
+def _pair_words(pair: Pair, same: bool) -> str:
+    name = f"{pair.lower} less {pair.higher}"
+    if pair.difference is None:
+        return f"{name} not run"
+    told = f"{name} {pair.difference:+.2f}"
+    if pair.test is None:
+        return f"{told}, one seed"
+    return f"{told}, {probability(pair.test.p_outside(MARGIN) if same else pair.test.p)}"
+
+
+def _ranked(found: Ranks) -> str:
+    """How far our rows stand in the paper's order."""
+    text = (
+        f"Spearman's rank correlation with the paper's BLEU: {found.of_means:+.2f} "
+        f"over {found.rows} rows"
+    )
+    if len(found.of_seeds) < 2:
+        return f"{text}."
+    return f"{text}; by single seeds {min(found.of_seeds):+.2f} to {max(found.of_seeds):+.2f}."
+
+
+def _content(finding: Finding) -> dict[str, object]:
+    claim, (agree, count) = finding.claim, finding.printed
+    return {
+        "name": finding.name,
+        **claim.model_dump(include={"sentence", "says", "place", "editions"}, mode="json"),
+        "outcome": finding.outcome,
+        "pairs": [
+            {
+                "lower": pair.lower,
+                "higher": pair.higher,
+                "difference": pair.difference,
+                "interval": pair.test and pair.test.interval and list(pair.test.interval),
+                "p_alone": pair.test and pair.test.p,
+            }
+            for pair in finding.pairs
+        ],
+        "printed": {"agree": agree, "of": count},
+    }

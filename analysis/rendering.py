@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
+from itertools import groupby
 
 from rich.cells import cell_len
 
@@ -27,8 +28,9 @@ from analysis.columns import (
 )
 from analysis.counting import Measure, Unused
 from analysis.notes import Note, notes, summary
+from analysis.sections import Section, measure_object
 from analysis.significance import MARGIN
-from analysis.tables import PERPLEXITY, Row, Table
+from analysis.tables import Row, Table
 from lit_transformer.config_io import Scalar
 
 JSON_FORMAT = 1
@@ -38,19 +40,20 @@ _MARKDOWN = {ord(sign): "\\" + sign for sign in "\\`*_[]<>|~#&"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
-def markdown(table: Table, width: int | None) -> str:
+def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) -> str:
     """The table and its notes, aligned; with `width`, the widest layout that fits a terminal."""
-    heading = table.heading
+    heading, beside = table.heading, beside_columns(table)
+    leading = [section for section in sections if section.leads]
     parts = [
         f"# {_md(heading.study)} in {_md(heading.setting)}",
         f"Version {_md(heading.version)}. {summary(table)}.",
+        *(part for section in leading for part in _section(section, width)),
+        *(["## The study's rows"] if leading else []),
         _fitting(table, width),
-        "\n".join(f"- {_md_note(note)}" for note in notes(table, spanned=False)),
+        _listed(notes(table, spanned=False)),
+        *(["## Other scores", _grid(beside, _blocks(table))] if beside else []),
+        *(part for s in sections if not s.leads for part in _section(s, width)),
     ]
-    parts += _claims(table)
-    beside = beside_columns(table)
-    if beside:
-        parts += ["## Other scores", _grid(table, beside)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,9 +68,9 @@ def csv_text(table: Table) -> str:
     return stream.getvalue()
 
 
-def json_text(table: Table) -> str:
+def json_text(table: Table, sections: Sequence[Section] = ()) -> str:
     """`as_object` as UTF-8 text, indented."""
-    return indented(as_object(table), "\n") + "\n"
+    return indented(as_object(table, sections), "\n") + "\n"
 
 
 def indented(value: object, edge: str) -> str:
@@ -100,15 +103,16 @@ def _encoder(between: str) -> json.JSONEncoder:
     return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(between, ": "))
 
 
-def as_object(table: Table) -> dict[str, object]:
+def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, object]:
     """The table as one JSON object.
 
-    format; study, version, setting, description; trials, finished, seeds; columns (keys); rows;
-    margin; claims; rank_correlation; missing; not_counted; paper (source, caveats, departures);
-    signatures; checksums; versions; command; notes. A row: arm, group, label, settings (all keys),
-    changed, paper (ppl, bleu, params in millions, place), ours (metric -> seeds, values, mean,
-    deviation, interval, withheld), difference (metric -> mean less base's), verdict, trials (seed,
-    digest, state, run_id, experiment_id, commit, dirty, device, trained_as).
+    format; study, version, setting, description; score (what it is read for); trials, finished,
+    seeds; columns (keys); rows; margin; missing; not_counted; paper (source, caveats, departures);
+    signatures; checksums; versions; command; notes; sections (name -> its content and notes). A
+    row: arm, group, label, settings (all keys), changed, paper (ppl, bleu, params in millions,
+    place), ours (metric -> seeds, values, mean, deviation, interval, withheld), difference (metric
+    -> mean less base's), verdict, trials (seed, digest, state, run_id, experiment_id, commit,
+    dirty, device, trained_as).
     """
     heading = table.heading
     return {
@@ -117,19 +121,13 @@ def as_object(table: Table) -> dict[str, object]:
         "version": heading.version,
         "setting": heading.setting,
         "description": heading.description,
+        "score": table.measure,
         "trials": table.trials,
         "finished": table.finished,
         "seeds": list(table.seeds),
         "columns": list(table.keys),
         "rows": [_row_object(table, row) for row in table.rows],
         "margin": MARGIN,
-        "claims": [verdicts.finding_object(finding) for finding in table.claims],
-        "rank_correlation": table.ranks
-        and {
-            "rows": table.ranks.rows,
-            "of_means": table.ranks.of_means,
-            "of_seeds": list(table.ranks.of_seeds),
-        },
         "missing": [
             {"arm": arm, "seed": slot.seed, "digest": slot.digest, "state": slot.state}
             for arm, slot in table.missing
@@ -146,22 +144,12 @@ def as_object(table: Table) -> dict[str, object]:
         "checksums": [{"name": name, "checksum": value} for name, value in table.checksums],
         "versions": dict(heading.versions),
         "command": heading.command,
-        "notes": [
-            f"{note.mark} {note.text} {note.code}".strip() for note in notes(table, spanned=False)
-        ],
+        "notes": [_plain_note(note) for note in notes(table, spanned=False)],
+        "sections": {
+            section.name: {**section.content, "notes": [_plain_note(n) for n in section.notes]}
+            for section in sections
+        },
     }
-
-
-def _claims(table: Table) -> list[str]:
-    """The paper's sentences, and the order of its rows."""
-    lines = [
-        f"- {line.outcome}: “{_md(line.sentence)}” ({_md(line.place)}; its own figures: "
-        f"{line.printed}). {_md(line.pairs)}."
-        for line in verdicts.claims(table)
-    ]
-    ranks = verdicts.ranks(table)
-    told = ["\n".join(lines), _md(ranks)] if lines else []
-    return ["## What the paper says of its rows", *filter(None, told)] if told else []
 
 
 def _layouts(table: Table) -> Iterator[list[Column]]:
@@ -177,13 +165,13 @@ def _layouts(table: Table) -> Iterator[list[Column]]:
     yield [arms, *rest]
     rest = [column for column in rest if column.kind != "paper"]
     yield [arms, *rest]
-    yield [arms, *(column for column in rest if column.name != PERPLEXITY)]
+    yield [arms, *(column for column in rest if column.name != table.perplexity)]
 
 
 def _fitting(table: Table, width: int | None) -> str:
     text = ""
     for columns in _layouts(table):
-        text = _grid(table, columns)
+        text = _grid(columns, _blocks(table))
         if width is None or cell_len(text.partition("\n")[0]) <= width:
             break
     return text
@@ -198,7 +186,32 @@ def _changes(table: Table) -> Column:
     return Column("words", "changes", NOTHING, Symbol("changes", "", ""), cells)
 
 
-def _grid(table: Table, columns: Sequence[Column]) -> str:
+def _section(section: Section, width: int | None) -> list[str]:
+    """Heading, table and notes; what does not fit `width` is set below, its first column again."""
+    first, *rest = section.columns
+    shown = [first]
+    grids = []
+    for _, some in groupby(rest, key=lambda column: column.top):
+        members = list(some)
+        wider = _grid([*shown, *members], section.blocks)
+        if width is not None and len(shown) > 1 and cell_len(wider.partition("\n")[0]) > width:
+            grids.append(_grid(shown, section.blocks))
+            shown = [first]
+        shown += members
+    grids.append(_grid(shown, section.blocks))
+    listed = [_listed(section.notes)] if section.notes else []
+    return [f"## {_md(section.title)}", *grids, *listed]
+
+
+def _listed(some: Sequence[Note]) -> str:
+    return "\n".join(f"- {_md_note(note)}" for note in some)
+
+
+def _blocks(table: Table) -> list[list[int]]:
+    return [numbers for _, numbers in groups(table)]
+
+
+def _grid(columns: Sequence[Column], blocks: Sequence[Sequence[int]]) -> str:
     """A GFM table, padded so that it reads as text; groups are set apart by a blank row."""
     body = [_md_cells(column) for column in columns]
     heads = [_md(_head(column)) for column in columns]
@@ -212,16 +225,16 @@ def _grid(table: Table, columns: Sequence[Column]) -> str:
         return f"| {' | '.join(map(_pad, cells, widths, left))} |"
 
     rules = ["-" * (width - 1) + ("-" if a else ":") for width, a in zip(widths, left, strict=True)]
-    blocks = [
+    texts = [
         "\n".join(line([cells[number] for cells in body]) for number in numbers)
-        for _, numbers in groups(table)
+        for numbers in blocks
     ]
     blank = line([""] * len(columns))
-    return "\n".join([line(heads), line(rules), f"\n{blank}\n".join(blocks)])
+    return "\n".join([line(heads), line(rules), f"\n{blank}\n".join(texts)])
 
 
 def _head(column: Column) -> str:
-    if column.kind == "paper":
+    if column.head.text == f"paper{PUBLISHED}":
         return f"{column.top.text}{PUBLISHED}"
     below = f"_{column.head.below}" if column.head.below else ""
     return f"{column.top.text} {column.head.text}{below}".strip()
@@ -243,6 +256,10 @@ def _md(text: str) -> str:
     escaped = plain(text).translate(_MARKDOWN)
     # Between letters an underscore starts no emphasis: d_model stays readable on a terminal.
     return re.sub(r"(?<=[^\W_])\\_(?=[^\W_])", "_", escaped)
+
+
+def _plain_note(note: Note) -> str:
+    return f"{note.mark} {note.text} {note.code}".strip()
 
 
 def _md_note(note: Note) -> str:
@@ -305,7 +322,7 @@ def _row_object(table: Table, row: Row) -> dict[str, object]:
         "changed": sorted(row.changed),
         "paper": paper
         and {"ppl": paper.ppl, "bleu": paper.bleu, "params": paper.params, "place": row.cited},
-        "ours": {name: _measure_object(row.measures[name]) for name in sorted(row.measures)},
+        "ours": {name: measure_object(row.measures[name]) for name in sorted(row.measures)},
         "difference": {name: table.difference(row, name) for name in sorted(row.measures)},
         "verdict": row.verdict and verdicts.verdict_object(row.verdict),
         "trials": [
@@ -322,17 +339,6 @@ def _row_object(table: Table, row: Row) -> dict[str, object]:
             }
             for slot in row.slots
         ],
-    }
-
-
-def _measure_object(measure: Measure) -> dict[str, object]:
-    return {
-        "seeds": list(measure.seeds),
-        "values": list(measure.values),
-        "mean": measure.mean,
-        "deviation": measure.deviation,
-        "interval": measure.interval and list(measure.interval),
-        "withheld": measure.withheld,
     }
 
 

@@ -1,4 +1,4 @@
-"""What the trials' hypotheses of the valid part have in each sentence, counted once.
+"""What the trials' hypotheses have in each sentence, counted once.
 
 Counts of a text never change, so they are kept beside the corpora's: `mlruns/cache/sentences/`.
 """
@@ -26,6 +26,7 @@ from lit_transformer.data import corpora, treebank
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.trees import read
 from lit_transformer.record import Record, RecordError, read_own, refuse_links
+from lit_transformer.scoring import Scored
 from lit_transformer.terminal import printable
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def compared(table: Table, trials: Sequence[Trial], root: Path) -> Mapping[str, 
     arm = table.base.arm
     of_base = next(trial for trial in trials if trial.arm == arm)
     same = {trial.digest for trial in trials if trial.checksums == of_base.checksums}
-    counter = _Counter(of_base, Root(root))
+    counter = _Counter(of_base, Root(root), table.scored)
     found = {
         row.arm: [
             counts
@@ -87,8 +88,8 @@ def _f1(sums: Floats) -> Floats:
 class _Counter:
     """Counts of hypotheses, from the cache where it has them; the references are read but once."""
 
-    def __init__(self, trial: Trial, root: Root) -> None:
-        self._trial, self._root = trial, root
+    def __init__(self, trial: Trial, root: Root, scored: Scored) -> None:
+        self._trial, self._root, self._scored = trial, root, scored
         self._folder = root.cache / "sentences"
         self._count: Count | None = None
 
@@ -97,42 +98,42 @@ class _Counter:
         try:
             record = Record(self._root.trial(digest))
             refuse_links(record.path)
-            text = read_own(record.hypotheses / "valid.txt")
+            file = record.hypotheses / f"{self._scored}.txt"
+            text = read_own(file)
             found = None if text is None else self._cached(digest, text)
             if found is None:
                 return None
             ours = float(scorer(self._trial.config.data.task)(found.sum(0)))
             if abs(ours - score) > CLOSE:
-                raise RecordError(
-                    f"{record.hypotheses}/valid.txt scores {ours:.4f}, its record says {score:.4f}"
-                )
+                raise RecordError(f"{file} scores {ours:.4f}, its record says {score:.4f}")
             return found
         except (RecordError, CorpusError, ValueError) as error:
             _log.warning("sentences not resampled: %s", printable(str(error)))
             return None
 
     def _cached(self, digest: str, text: bytes) -> Floats | None:
-        key = hashlib.sha256(f"{LAYOUT} {digest}\n".encode() + text).hexdigest()[:32]
+        key = hashlib.sha256(f"{LAYOUT} {digest} {self._scored}\n".encode() + text).hexdigest()[:32]
         path = self._folder / f"{key}.npy"
         with contextlib.suppress(OSError, ValueError, EOFError):
             kept: Floats = np.load(path, allow_pickle=False).astype(np.float64)
             return kept
-        self._count = self._count or _count_of(self._trial, self._root)
+        self._count = self._count or _count_of(self._trial, self._root, self._scored)
         found = self._count(text)
         with contextlib.suppress(OSError):  # a disk that is full costs time, not a report
             _keep(path, found.astype(np.int32))
         return found
 
 
-def _count_of(trial: Trial, root: Root) -> Count:
-    """How hypotheses of the valid part are counted. CorpusError: it is no longer to be had."""
+def _count_of(trial: Trial, root: Root, scored: Scored) -> Count:
+    """How hypotheses of a part are counted. CorpusError: it is no longer to be had."""
     corpus = corpora.prepare(trial.config.data, root.cache)
+    part = scored.partition(".")[0]
     match trial.config.data.task:
         case "translation":
-            references = corpus.parts["valid"].targets()
+            references = corpus.parts[part].targets()
             return lambda text: scoring.sentence_statistics(_lines(text), references)
         case "parsing":
-            path = corpus.trees["valid"]
+            path = corpus.trees[part]
             gold = treebank.load(path)
 
             def counted(text: bytes) -> Floats:

@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
-from analysis import claims, counting, significance
-from analysis.claims import Finding, Ranks
+from analysis import counting, significance
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
-from analysis.published import Parser, Published, Variation
+from analysis.published import Published, Variation
+from analysis.rates import Rate, priced
 from analysis.runs import Found
 from analysis.significance import MARGIN, Sentences, Verdict
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
-from lit_transformer.data import treebank
-from lit_transformer.scoring import MEASURES
+from lit_transformer.data import corpora
+from lit_transformer.scoring import MEASURES, Scored
 
 PAPER_KEYS = (
     "model.layers",
@@ -74,6 +74,11 @@ class Row(NamedTuple):
         """The finished runs, by seed."""
         return tuple(slot.run for slot in self.slots if slot.run is not None and slot.finished)
 
+    def scores(self, metric: str) -> tuple[float, ...]:
+        """Over seeds; none where the measure is withheld."""
+        measure = self.measures.get(metric)
+        return () if measure is None or measure.withheld else measure.values
+
     def mean(self, metric: str) -> float | None:
         return self.measures[metric].mean if metric in self.measures else None
 
@@ -98,12 +103,10 @@ class Table:
     """Of the corpora that the trials use: (name, checksum)."""
     origin: str
     """What must be said of the corpus wherever it is named; empty: nothing."""
-    parsers: tuple[Parser, ...]
-    """The paper's Table 4, beside which a table of parsers is read."""
-    claims: tuple[Finding, ...]
-    """The paper's sentences about its rows, held against these runs."""
-    ranks: Ranks | None
-    """The order of the rows beside the paper's."""
+    scored: Scored
+    """The model and the part that it is read for."""
+    rates: tuple[Rate, ...]
+    """What devices are taken to sustain, for the paper's definition of training cost."""
 
     @property
     def base(self) -> Row:
@@ -116,8 +119,13 @@ class Table:
 
     @property
     def measure(self) -> str:
-        """The metric of that: valid.bleu or valid.f1."""
-        return f"valid.{self.scorer}"
+        """The metric of that: valid.bleu, valid.f1, test.averaged.bleu."""
+        return f"{self.scored}.{self.scorer}"
+
+    @property
+    def perplexity(self) -> str:
+        """The same model's perplexity on the same part."""
+        return f"{self.scored}.perplexity"
 
     @property
     def trials(self) -> int:
@@ -170,19 +178,19 @@ def build(
     trials: Sequence[ExpectedTrial],
     found: Iterable[Found],
     published: Published | None,
-    parsers: Sequence[Parser] = (),
+    scored: Scored = "valid",
+    rates: Sequence[Rate] = (),
 ) -> Table:
     """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 
-    With `published` the columns are Table 3's; without, the keys that some row changes. `parsers`
-    are Table 4's rows, where the study is of them.
+    With `published` the columns are Table 3's; without, the keys that some row changes.
     """
     if not trials:
         raise ValueError(
             f"study {heading.study} in setting {heading.setting} lists no trial: "
             "a table needs at least one row and one seed"
         )
-    known = counting.read_runs(found)
+    known = [priced(run, rates) for run in counting.read_runs(found)]
     answers = counting.by_trial(known)
     arms: dict[str, list[ExpectedTrial]] = {}
     for trial in trials:
@@ -195,9 +203,7 @@ def build(
     signatures = counting.signatures([run for row in bare for run in row.runs])
     task = base.data.task
     measured = [row._replace(measures=counting.measures(row.runs, signatures)) for row in bare]
-    scores = {row.arm: _scores(row, f"valid.{MEASURES[task]}") for row in measured}
-    rows = _judged(measured, scores)
-    printed = {row.arm: row.paper.bleu for row in rows if row.paper}
+    rows = _judged(measured, f"{scored}.{MEASURES[task]}")
     return Table(
         heading=heading,
         task=task,
@@ -206,24 +212,18 @@ def build(
         unused=counting.unused(known, trials),
         paper_source=f"Table 3 ({'; '.join(published.editions.values())})" if published else "",
         caveats=tuple(published.table3.caveats) if published else (),
-        departures=_departures(base) if published else {},
+        departures=departures(settings(RunConfig()), settings(base)) if published else {},
         signatures=signatures,
         checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
-        origin=treebank.origin(base.data),
-        parsers=tuple(parsers),
-        claims=claims.find(published.claims, scores, printed, MARGIN) if published else (),
-        ranks=claims.ranks(scores, printed) if published else None,
+        origin=corpora.origin(base.data),
+        scored=scored,
+        rates=tuple(rates),
     )
 
 
-def _scores(row: Row, metric: str) -> tuple[float, ...]:
-    """Over seeds; none where the measure is withheld."""
-    measure = row.measures.get(metric)
-    return () if measure is None or measure.withheld else measure.values
-
-
-def _judged(rows: Sequence[Row], scores: Mapping[str, Sequence[float]]) -> tuple[Row, ...]:
+def _judged(rows: Sequence[Row], metric: str) -> tuple[Row, ...]:
     """The rows with their verdicts."""
+    scores = {row.arm: row.scores(metric) for row in rows}
     base = BASE if BASE in scores else rows[0].arm
     others = {arm: values for arm, values in scores.items() if arm != base}
     found = significance.verdicts(scores[base], others, MARGIN)
@@ -281,8 +281,9 @@ def _changed_keys(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(key for key in _identity() if key in changed)
 
 
-def _departures(base: RunConfig) -> dict[str, tuple[Scalar, Scalar]]:
-    """Keys that can change a score in which `base` is not the paper's base model."""
-    theirs, ours = settings(RunConfig()), settings(base)
+def departures(
+    theirs: Mapping[str, Scalar], ours: Mapping[str, Scalar]
+) -> dict[str, tuple[Scalar, Scalar]]:
+    """Keys that can change a score in which our base is not the paper's: (paper's, ours)."""
     pairs = {key: (theirs.get(key), ours.get(key)) for key in _identity()}
     return {key: (before, after) for key, (before, after) in pairs.items() if before != after}

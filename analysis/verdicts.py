@@ -1,23 +1,8 @@
-"""Verdicts, claims and ranks as words: what the tests of `significance.py` and `claims.py` say."""
+"""Verdicts as words: what the tests of `significance.py` and `sentences.py` say."""
 
-from typing import NamedTuple
-
-from analysis.claims import Finding, Pair
 from analysis.sentences import MOST_ARMS, RESAMPLES
 from analysis.significance import LEVEL, MARGIN, Sentences, Verdict, Welch
 from analysis.tables import Table
-
-
-class Line(NamedTuple):
-    """A sentence of the paper in the section of claims."""
-
-    sentence: str
-    place: str
-    outcome: str
-    pairs: str
-    """What these runs say, pair by pair."""
-    printed: str
-    """What the paper's own figures say."""
 
 
 def word(verdict: Verdict) -> str:
@@ -66,30 +51,6 @@ def how(table: Table) -> list[str]:
     return found
 
 
-def claims(table: Table) -> list[Line]:
-    """Each sentence of the paper of which two rows were run."""
-    return [
-        _line(finding)
-        for finding in table.claims
-        if any(pair.difference is not None for pair in finding.pairs)
-    ]
-
-
-def ranks(table: Table) -> str:
-    """How far our rows stand in the paper's order; empty: nothing to say."""
-    found = table.ranks
-    if found is None:
-        return ""
-    text = (
-        f"Spearman's rank correlation of the rows' {table.scorer.upper()} with the paper's: "
-        f"{found.of_means:+.2f} over {found.rows} rows"
-    )
-    if len(found.of_seeds) < 2:
-        return f"{text}."
-    low, high = min(found.of_seeds), max(found.of_seeds)
-    return f"{text}; by single seeds {low:+.2f} to {high:+.2f}."
-
-
 def verdict_object(verdict: Verdict) -> dict[str, object]:
     """As JSON has it."""
     test, sentences = verdict.test, verdict.sentences
@@ -103,54 +64,6 @@ def verdict_object(verdict: Verdict) -> dict[str, object]:
         "p_same": verdict.p_same,
         "sentences": sentences and sentences._asdict(),
     }
-
-
-def finding_object(finding: Finding) -> dict[str, object]:
-    """As JSON has it."""
-    claim, (agree, count) = finding.claim, finding.printed
-    return {
-        "name": finding.name,
-        "sentence": claim.sentence,
-        "says": claim.says,
-        "place": claim.place,
-        "editions": list(claim.editions),
-        "outcome": finding.outcome,
-        "pairs": [
-            {
-                "lower": pair.lower,
-                "higher": pair.higher,
-                "difference": pair.difference,
-                "interval": pair.test and pair.test.interval and list(pair.test.interval),
-                "p_alone": pair.test and pair.test.p,
-            }
-            for pair in finding.pairs
-        ],
-        "paper": {"agree": agree, "of": count},
-    }
-
-
-def _line(finding: Finding) -> Line:
-    agree, count = finding.printed
-    claim = finding.claim
-    same = claim.says == "the same"
-    return Line(
-        claim.sentence,
-        f"{claim.place} ({', '.join(claim.editions)})",
-        finding.outcome,
-        "; ".join(_pair(pair, same) for pair in finding.pairs),
-        f"{agree} of {count}",
-    )
-
-
-def _pair(pair: Pair, same: bool) -> str:
-    name = f"{pair.lower} less {pair.higher}"
-    if pair.difference is None:
-        return f"{name} not run"
-    told = f"{name} {pair.difference:+.2f}"
-    if pair.test is None:
-        return f"{told}, one seed"
-    p = pair.test.p_outside(MARGIN) if same else pair.test.p
-    return f"{told}, {probability(p)}"
 
 
 def _apart(test: Welch) -> str:

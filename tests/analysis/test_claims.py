@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import pytest
 from scipy import stats
 
-from analysis import claims, published
+from analysis import claims, published, tables
 from analysis.claims import Finding
+from tests.analysis.example import heading, run, stored, trials
 
 FIGURES = published.load()
 PRINTED = {arm: row.bleu for arm, row in FIGURES.table3.rows.items()}
@@ -77,6 +78,23 @@ def test_every_sentence_speaks_of_rows_that_the_paper_has():
         assert {arm for pair in claim.pairs for arm in pair} <= {*FIGURES.table3.rows}
         assert claim.place
         assert claim.editions
+
+
+def test_the_section_shows_sentences_of_which_two_rows_were_run():
+    some = trials("grammar", ["base", "D1", "E"], [1, 2, 3])
+    scores = {"base": 30.0, "D1": 27.0, "E": 30.1}
+    records = [run(t, scores[t.arm] + t.seed / 100, 2.0) for t in some]
+    table = tables.build(heading("grammar"), some, stored(records), FIGURES)
+    section = claims.section(table, FIGURES)
+    assert section is not None
+    shown = {column.name: [cell.text for cell in column.cells] for column in section.columns}
+    assert shown["claim"] == ["dropout", "positions"]
+    assert shown["outcome"] == ["supported", "supported"]
+    assert shown["printed"] == ["1 of 1 pairs", "1 of 1 pairs"]
+    text = " ".join(note.text for note in section.notes)
+    assert "Section 6.2; D1 less base -3.00, p < 0.001" in text
+    assert "over 3 rows" in text
+    assert claims.section(tables.build(heading("grammar"), some, [], FIGURES), FIGURES) is None
 
 
 def test_ranks_are_spearmans():
