@@ -1,9 +1,9 @@
 """How often each test of two equal arms says that they differ: nominally in 5 of 100 cases.
 
     python benchmarks/error_rates.py --json error_rates.json
-    python benchmarks/error_rates.py --read results/error_rates.json
+    python benchmarks/error_rates.py --read benchmarks/results/error_rates.json
 
-The second prints the tables of docs/statistics.md from the numbers of the first (20 minutes).
+The first takes some five minutes of a core. The second prints the tables of docs/statistics.md.
 
 The truth: the score of seed r of arm a is mu_a + a seed's effect + the mean over sentences of (what
 is common to all arms + what the sentence does to the arm + what it does to this seed of the arm),
@@ -18,7 +18,7 @@ Where sentences act on seeds alone, the two are one.
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, variance
 from typing import Any, NamedTuple
@@ -41,6 +41,8 @@ COMMON = 3.0
 ARMS = 19
 """Comparisons of the study in which verdicts are corrected."""
 MARGIN = 0.5
+AT_ONCE = 20
+"""Made-up studies whose sentences are resampled together."""
 
 
 class Truth(NamedTuple):
@@ -107,36 +109,34 @@ def measure(studies: int, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def scores(sums: Floats) -> Floats:
-    """Of a measure that is a mean over sentences."""
-    return sums[..., 0] / SENTENCES
-
-
-def arms(
-    truth: Truth, seeds: int, ratio: float, rng: np.random.Generator
-) -> tuple[list[Floats], list[Floats]]:
-    """Two arms' runs, each (sentences, 1)."""
+def pairs(
+    truth: Truth, seeds: int, ratio: float, drawn: Floats, rng: np.random.Generator
+) -> Iterator[tuple[Resampled, Resampled]]:
+    """Two equal arms, again and again; many at a time are resampled, by `drawn`, as one product."""
     unit = SENTENCES**0.5
-    common_S = rng.normal(0, COMMON * unit, SENTENCES)
-    of_arms_AS = rng.normal(0, truth.on_arms * unit, (2, SENTENCES))
-    if truth.these:
-        of_arms_AS -= of_arms_AS.mean(1, keepdims=True)
-    of_seeds_ARS = rng.normal(0, unit, (2, seeds, SENTENCES))
-    seeds_AR1 = rng.normal(0, ratio, (2, seeds, 1))
-    runs_ARS = common_S + of_arms_AS[:, None] + of_seeds_ARS + seeds_AR1
-    first, second = ([run[:, None] for run in arm] for arm in runs_ARS)
-    return first, second
+    while True:
+        common_NS = rng.normal(0, COMMON * unit, (AT_ONCE, SENTENCES))
+        of_arms_NAS = rng.normal(0, truth.on_arms * unit, (AT_ONCE, 2, SENTENCES))
+        if truth.these:
+            of_arms_NAS -= of_arms_NAS.mean(-1, keepdims=True)
+        runs_NARS = rng.normal(0, unit, (AT_ONCE, 2, seeds, SENTENCES))
+        runs_NARS += rng.normal(0, ratio, (AT_ONCE, 2, seeds, 1))
+        runs_NARS += (common_NS[:, None] + of_arms_NAS)[:, :, None]
+        scores_NAR = runs_NARS.mean(-1)
+        resampled_NARB = runs_NARS @ drawn.T / SENTENCES
+        for scores_AR, resampled_ARB in zip(scores_NAR, resampled_NARB, strict=True):
+            one, other = map(Resampled, scores_AR, resampled_ARB)
+            yield one, other
 
 
 def two_sources(
     truth: Truth, seeds: int, ratio: float, studies: int, drawn: Floats, rng: np.random.Generator
 ) -> dict[str, float]:
     """Rates of every method."""
+    made = pairs(truth, seeds, ratio, drawn, rng)
 
     def study() -> dict[str, float]:
-        one, other = (
-            sentences.resampled(runs, drawn, scores) for runs in arms(truth, seeds, ratio, rng)
-        )
+        one, other = next(made)
         found = sentences.compare(one, other)
         assert found.p_both is not None
         return {
@@ -195,10 +195,10 @@ def hierarchical(one: Resampled, other: Resampled, rng: np.random.Generator) -> 
 
 def one_seed(studies: int, drawn: Floats, rng: np.random.Generator) -> dict[str, float]:
     """Two models that are equal on the source: ours, and sacreBLEU's paired bootstrap."""
-    truth = Truth("", 1.0, False)
+    made = pairs(Truth("", 1.0, False), 1, 0.0, drawn, rng)
 
     def study() -> dict[str, float]:
-        one, other = (sentences.resampled(runs, drawn, scores) for runs in arms(truth, 1, 0.0, rng))
+        one, other = next(made)
         apart_N = np.abs(one.scores_RN[0] - other.scores_RN[0])
         beyond = apart_N - apart_N.mean() > abs(float(one.scores_R[0] - other.scores_R[0]))
         return {

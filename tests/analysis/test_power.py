@@ -1,5 +1,8 @@
 """Power against simulation and textbook numbers, and the pilot's spread of a table."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -41,6 +44,17 @@ def test_the_smallest_difference_is_found_four_times_in_five(seeds: int, compari
         test = welch(arm.tolist(), base.tolist())
         found += test is not None and test.p < LEVEL / comparisons
     assert found / cases == pytest.approx(0.8, abs=3 * 0.0103)
+
+
+def test_the_page_s_table_of_smallest_differences_is_this_one():
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text("utf-8")
+    head, _, *rows = re.findall(r"^\|(.*)\|$", page[page.index("| rows compared") :], re.M)
+    counts = [int(seeds) for seeds in re.findall(r"(\d+) seeds", head)]
+    for row in rows:
+        comparisons, *printed = (float(cell) for cell in row.split("|"))
+        found = [power.smallest_difference(1.0, n, int(comparisons)) for n in counts]
+        assert printed == pytest.approx(found, abs=0.051)
+    assert len(rows) == 3
 
 
 def test_needed_seeds_show_the_difference_and_one_fewer_does_not():
