@@ -1,6 +1,6 @@
 """Perplexity and translations of a part of the corpus, by one model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -15,7 +15,6 @@ from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.decoding import Hypothesis, search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.module import TransformerModule
-from lit_transformer.objective import perplexity
 from lit_transformer.wellformed import TreesOnly
 
 Progress = Callable[[str, int, int], None]
@@ -30,6 +29,10 @@ class Evaluation(NamedTuple):
     signatures: dict[str, str]
     hypotheses: list[str]
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
+    loss: float
+    """What the perplexity is of, in nats per token."""
+    sentences: dict[str, list[int]]
+    """Which sentences, from 0, are counted by `truncated` and, of trees, by other metrics."""
 
 
 class _Scored(NamedTuple):
@@ -38,6 +41,7 @@ class _Scored(NamedTuple):
     scores: dict[str, float]
     signatures: dict[str, str]
     texts: list[str]
+    sentences: dict[str, list[int]]
 
 
 @torch.inference_mode()
@@ -113,15 +117,23 @@ def evaluate(
         module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
     )
     scored = module.peers.once(lambda: _scored(data, part, found))
+    loss = cross_entropy(module, data, part)
+    truncated = _places(hypothesis.truncated for hypothesis in found)
     return Evaluation(
         {
-            "perplexity": perplexity(cross_entropy(module, data, part)),
+            "perplexity": scoring.perplexity(loss),
             **scored.scores,
-            "truncated": float(sum(hypothesis.truncated for hypothesis in found)),
+            "truncated": float(len(truncated)),
         },
         scored.signatures,
         scored.texts,
+        loss,
+        {"truncated": truncated, **scored.sentences},
     )
+
+
+def _places(marks: Iterable[bool]) -> list[int]:
+    return [place for place, mark in enumerate(marks) if mark]
 
 
 def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Scored:
@@ -130,13 +142,18 @@ def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Score
             texts = detokenized(data, found)
             scores = scoring.score(texts, data.corpus.parts[part].targets())
             measures = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
-            return _Scored(measures, scores.signatures, texts)
+            return _Scored(measures, scores.signatures, texts, {})
         case "parsing":
             outputs = parsed(data, part, found)
             brackets = parsing.score(treebank.load(data.corpus.trees[part]), outputs)
             measures = brackets._asdict()
             signatures = dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
-            return _Scored(measures, signatures, [str(output.tree) for output in outputs])
+            repaired = _places(not output.is_well_formed for output in outputs)
+            wrong = _places(not output.has_its_length for output in outputs)
+            sentences = {"repaired": repaired, "wrong_length": wrong}
+            return _Scored(
+                measures, signatures, [str(output.tree) for output in outputs], sentences
+            )
         case _ as never:
             assert_never(never)
 

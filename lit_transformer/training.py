@@ -312,7 +312,12 @@ def _evaluate(
 def _save_scores(record: Record, name: str, result: Evaluation) -> dict[str, Any]:
     text = "".join(f"{line}\n" for line in result.hypotheses)
     write_bytes(record.hypotheses / f"{name}.txt", text.encode())
-    found = {"scores": result.scores, "signatures": result.signatures}
+    found = {
+        "scores": result.scores,
+        "signatures": result.signatures,
+        "loss": result.loss,
+        "sentences": result.sentences,
+    }
     record.write_json(f"scores/{name}.json", found)
     return found
 

@@ -120,3 +120,10 @@ def test_evaluation_repeats_what_the_trial_said(module, data, trained):
     assert shown[0] == ("decoding test", 0, total)
     assert shown[-1] == ("decoding test", total, total)
     assert [done for _, done, _ in shown] == sorted(done for _, done, _ in shown)
+
+
+def test_what_is_counted_is_told_sentence_by_sentence(module, data, trained):
+    kept = Record(trained.directory).read_json("scores/test.json", loss=float, sentences=dict)
+    scores = trained.result.scores
+    assert np.exp(kept["loss"]) == scores["test.perplexity"]
+    assert len(kept["sentences"]["truncated"]) == scores["test.truncated"]
