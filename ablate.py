@@ -204,6 +204,9 @@ def report(
     seeds: Annotated[str, typer.Option(help="As for sweep; empty: those that have run.")] = "",
     sets: Sets = None,
     root: RootFolder = HERE,
+    with_private_texts: Annotated[
+        bool, typer.Option(help="Keep what models wrote of your own files in the evidence.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
@@ -217,7 +220,33 @@ def report(
         )
         print(rendering.json_text(made), end="")
         return
-    _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+    command = _command(study, setting, trials, only, sets)
+    _print_report(chosen, where, trials, root, command, with_private_texts)
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json", help="A report's JSON file.")],
+    evidence: Annotated[
+        Path | None, typer.Option(help="Its evidence; the file beside it, if not given.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Where the corpus is: data.folder=..."),
+    ] = None,
+    root: RootFolder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Recompute every number of a report from the evidence beside it; nothing is fetched."""
+    from analysis import verdict, verification
+    from experiments.sweep import Root
+
+    given = _overrides(sets)
+    if strange := [key for key in given if not key.startswith(verification.PATHS)]:
+        raise _usage(f"--set {strange[0]}: verify takes {', '.join(verification.PATHS)} alone")
+    outcome = verification.verify(report, evidence, given, Root(root).cache)
+    print(verdict.json_text(outcome) if as_json else verdict.text(outcome), end="")
+    raise typer.Exit(1 if outcome.differences else 0)
 
 
 @app.command()
@@ -551,17 +580,22 @@ def _command(
 
 
 def _print_report(
-    study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
+    study: Study,
+    setting: Setting,
+    trials: Sequence[Trial],
+    root: Path,
+    command: str,
+    with_private_texts: bool = False,
 ) -> None:
     from analysis import assembly
 
     made = assembly.table(study, setting, trials, root, command)
     width = _console().width if sys.stdout.isatty() else None
-    text, files = assembly.write(made, trials, root, width)
+    text, files = assembly.write(made, trials, root, width, with_private_texts)
     print(text)
     for kind, path in files.items():
-        print(f"{kind:5} {path}")
-    print(f"runs  ablate ui --root {root}")
+        print(f"{kind:8} {path}")
+    print(f"{'runs':8} ablate ui --root {root}")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from analysis import published, rendering, report, runs
+from analysis import evidence, published, rendering, report, runs, tables
+from analysis.evidence import SUFFIX
+from analysis.gathering import gather
 from analysis.listing import Places
 from analysis.report import Sample
-from analysis.tables import BASE, Heading, Table, build
+from analysis.sources import Source, Stored
+from analysis.tables import BASE, Heading, Table
 from experiments import store
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
-from lit_transformer.data import corpora
-from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.text import Part
 from lit_transformer.record import (
     REMEDY,
@@ -43,38 +44,55 @@ def table(
     study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
 ) -> Table:
     """The study's table as far as it has been run; `command` is what completes it."""
-    found = runs.rows(store.uri(root), study.name, setting.name)
     heading = Heading(
         study=study.name,
         version=str(study.version),
         setting=setting.name,
         description=setting.description,
         command=command,
-        versions=_versions(trials, root),
+        versions={},
     )
+    return build(heading, trials, Stored(root))
+
+
+def build(heading: Heading, trials: Sequence[Trial], source: Source) -> Table:
+    """The table of these trials; the versions that stand above it are the trials' own."""
+    found = source.runs(heading.study, heading.setting)
+    about = heading._replace(versions=_versions(trials, source))
     translates = trials[0].config.data.task == "translation"
-    figures = published.load() if study.name == PAPERS_STUDY and translates else None
-    parsers = published.load().table4.rows.values() if study.name == PARSERS_STUDY else ()
-    return build(heading, trials, found, figures, [*parsers])
+    figures = published.load() if heading.study == PAPERS_STUDY and translates else None
+    parsers = published.load().table4.rows.values() if heading.study == PARSERS_STUDY else ()
+    return tables.build(about, trials, found, figures, [*parsers])
 
 
 def write(
-    made: Table, trials: Sequence[Trial], root: Path, width: int | None
+    made: Table,
+    trials: Sequence[Trial],
+    root: Path,
+    width: int | None,
+    with_private_texts: bool = False,
 ) -> tuple[str, Mapping[str, Path]]:
-    """The table for a terminal of `width` characters (None: any), and its files by format."""
+    """The table for a terminal of `width` characters (None: any), and its files by format.
+
+    `with_private_texts`: whether what models wrote of a user's own files goes into the evidence.
+    """
+    source = Stored(root)
     folder = root / "mlruns" / "reports" / made.heading.study / made.heading.setting
     ids = [run.run_id for run in made.runs]
     drawn = ids if len(made.rows) <= report.MOST_DRAWN else []
     histories = runs.history(store.uri(root), drawn, CURVES)
     places = Places(TRACKER, Root(root.resolve()).trials)
-    files = report.write(made, histories, _samples(trials, root), places, folder.resolve())
+    files = report.write(made, histories, _samples(trials, source), places, folder.resolve())
+    kept = folder.resolve() / f"report{SUFFIX}"
+    if evidence.write(gather(made.heading, trials, source, with_private_texts), kept):
+        files["evidence"] = kept
     return rendering.markdown(made, width), files
 
 
-def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
+def _versions(trials: Sequence[Trial], source: Source) -> dict[str, str]:
     """Versions of the software behind the finished trials; several where they differ."""
     found: dict[str, set[str]] = {}
-    for text, path in _environments(trials, root).items():
+    for text, path in _environments(trials, source).items():
         with _left_out():
             about = read_object(text, path, {"python": str, "versions": dict})
             for name, version in {"python": about["python"], **about["versions"]}.items():
@@ -82,13 +100,13 @@ def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
-def _environments(trials: Sequence[Trial], root: Path) -> dict[bytes, str]:
+def _environments(trials: Sequence[Trial], source: Source) -> dict[bytes, str]:
     """What the trials say of theirs: a few texts, however many trials there are, and a place of
     each."""
-    folder, found = Root(root).trials, dict[bytes, str]()
+    found = dict[bytes, str]()
     for trial in trials:
         with _left_out():
-            path = f"{folder}/{trial.digest}/environment.json"
+            path = f"{source.directory(trial.digest)}/environment.json"
             text = read_own(path)
             if text is not None:
                 found.setdefault(text, path)
@@ -104,7 +122,7 @@ def _left_out() -> Iterator[None]:
         _log.warning("left out: %s", printable(str(error)))
 
 
-def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
+def _samples(trials: Sequence[Trial], source: Source) -> list[Sample]:
     """Translations of the first sentences on which some arm differs from base, of one seed."""
     first = min(trial.seed for trial in trials)
     texts: dict[str, list[str]] = {}
@@ -113,11 +131,12 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
         if trial.seed != first:
             continue
         with _left_out():
-            lines = _valid_hypotheses(Record(Root(root).trial(trial.digest)))
+            lines = _valid_hypotheses(Record(source.directory(trial.digest)))
             if lines is not None:
                 texts[trial.arm] = lines
                 if trial.arm == BASE:
-                    valid = _valid_part(trial, root)
+                    corpus = source.corpus(trial.config.data)
+                    valid = corpus and corpus.parts["valid"]
     if valid is None:
         return []
     sources, references = valid.sources(), valid.targets()
@@ -142,11 +161,3 @@ def _valid_hypotheses(record: Record) -> list[str] | None:
         return None if content is None else content.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError:
         raise RecordError(f"{record.hypotheses}/valid.txt: not UTF-8; {REMEDY}") from None
-
-
-def _valid_part(trial: Trial, root: Path) -> Part | None:
-    """The part as the trial read it; None where it is no longer to be had."""
-    try:
-        return corpora.prepare(trial.config.data, Root(root).cache).parts["valid"]
-    except CorpusError:
-        return None

@@ -1,6 +1,6 @@
 """Perplexity and translations of a part of the corpus, by one model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -31,8 +31,10 @@ class Evaluation(NamedTuple):
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
     loss: float
     """What the perplexity is of, in nats per token."""
-    sentences: dict[str, list[int]]
-    """Which sentences, from 0, are counted by `truncated` and, of trees, by other metrics."""
+    truncated: list[int]
+    """Which sentences, from 0, were."""
+    counts: scoring.Counts
+    """What the task's measures are computed from."""
 
 
 class _Scored(NamedTuple):
@@ -41,7 +43,7 @@ class _Scored(NamedTuple):
     scores: dict[str, float]
     signatures: dict[str, str]
     texts: list[str]
-    sentences: dict[str, list[int]]
+    counts: scoring.Counts
 
 
 @torch.inference_mode()
@@ -118,7 +120,7 @@ def evaluate(
     )
     scored = module.peers.once(lambda: _scored(data, part, found))
     loss = cross_entropy(module, data, part)
-    truncated = _places(hypothesis.truncated for hypothesis in found)
+    truncated = [place for place, hypothesis in enumerate(found) if hypothesis.truncated]
     return Evaluation(
         {
             "perplexity": scoring.perplexity(loss),
@@ -128,32 +130,26 @@ def evaluate(
         scored.signatures,
         scored.texts,
         loss,
-        {"truncated": truncated, **scored.sentences},
+        truncated,
+        scored.counts,
     )
-
-
-def _places(marks: Iterable[bool]) -> list[int]:
-    return [place for place, mark in enumerate(marks) if mark]
 
 
 def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Scored:
     match data.config.data.task:
         case "translation":
             texts = detokenized(data, found)
-            scores = scoring.score(texts, data.corpus.parts[part].targets())
+            counts = scoring.counts(texts, data.corpus.parts[part].targets())
+            scores = scoring.of_counts(counts)
             measures = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
-            return _Scored(measures, scores.signatures, texts, {})
+            return _Scored(measures, scores.signatures, texts, counts)
         case "parsing":
             outputs = parsed(data, part, found)
-            brackets = parsing.score(treebank.load(data.corpus.trees[part]), outputs)
-            measures = brackets._asdict()
+            counted = parsing.counts(treebank.load(data.corpus.trees[part]), outputs)
+            measures = parsing.of_counts(counted)._asdict()
             signatures = dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
-            repaired = _places(not output.is_well_formed for output in outputs)
-            wrong = _places(not output.has_its_length for output in outputs)
-            sentences = {"repaired": repaired, "wrong_length": wrong}
-            return _Scored(
-                measures, signatures, [str(output.tree) for output in outputs], sentences
-            )
+            texts = [str(output.tree) for output in outputs]
+            return _Scored(measures, signatures, texts, {"f1": counted})
         case _ as never:
             assert_never(never)
 

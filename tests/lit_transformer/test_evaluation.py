@@ -14,6 +14,7 @@ from lit_transformer.evaluation import cross_entropy, detokenized, evaluate, tra
 from lit_transformer.model.packing import Sentences, pack
 from lit_transformer.module import TransformerModule
 from lit_transformer.record import Record
+from lit_transformer.scoring import of_counts
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,9 @@ def test_evaluation_repeats_what_the_trial_said(module, data, trained):
 
 
 def test_what_is_counted_is_told_sentence_by_sentence(module, data, trained):
-    kept = Record(trained.directory).read_json("scores/test.json", loss=float, sentences=dict)
+    kept = Record(trained.directory).read_json("scores/test.json", loss=float, truncated=list)
     scores = trained.result.scores
     assert np.exp(kept["loss"]) == scores["test.perplexity"]
-    assert len(kept["sentences"]["truncated"]) == scores["test.truncated"]
+    counts = Record(trained.directory).read_json("counts/test.json", bleu=list)
+    assert of_counts(counts).chrf == scores["test.chrf"]
+    assert len(kept["truncated"]) == scores["test.truncated"]

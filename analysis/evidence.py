@@ -1,0 +1,158 @@
+"""What a report's numbers were computed from, in one file beside it, for `ablate verify`.
+
+The file is JSON, compressed by xz: the same evidence gives the same bytes. Of texts that may not
+be passed on it holds none (`gathering.py` decides); what is read from it is data, never a path.
+"""
+
+import lzma
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from experiments.files import Schema
+from lit_transformer.record import RecordError, write_bytes
+
+LARGEST_PACKED, LARGEST = 2**26, 2**28
+"""Bytes of the file, and of what is in it."""
+MEMORY = 2**27
+"""Bytes that unpacking may take; a hostile file may ask for gigabytes."""
+SUFFIX = ".evidence.xz"
+"""Behind the name of the report that it is of."""
+STRONG = lzma.CHECK_SHA256
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+Scored = Literal["valid", "test", "valid.averaged", "test.averaged"]
+"""A part, and the model that was scored on it."""
+Content = dict[str, Any]
+"""A JSON object as a trial or the tracker has it."""
+
+
+class EvidenceError(RecordError):
+    """A file that is no evidence; the message names it."""
+
+
+class About(Schema):
+    """What the report is of."""
+
+    study: str
+    version: Annotated[int, Field(ge=1)]
+    setting: str
+    description: str
+    command: str
+
+
+class Expected(Schema):
+    """A trial that the study lists."""
+
+    arm: str
+    group: str
+    label: str | None
+    seed: int
+    digest: Digest
+    checksums: dict[str, str]
+    overrides: Content
+    config: Content
+    """Dotted keys, none left out."""
+
+
+class Tracked(Schema):
+    """A run as the tracker has it; see `runs.Found`."""
+
+    run_id: str
+    experiment_id: str
+    status: str
+    row: Content
+
+
+class Directory(Schema):
+    """What a trial's directory says, without what tells of the machine or of other texts."""
+
+    config: str
+    """config.yaml, as it was trained."""
+    trial: Content
+    start: Content
+    """Commit, dirty and device of the last attempt."""
+    environment: Content
+    training: Content
+    result: Content
+    scores: dict[Scored, Content]
+    curves: list[Content]
+
+
+class Lines(Schema):
+    """What trials wrote: for each sentence a line of each trial; None behind a trial's last."""
+
+    trials: list[Digest]
+    lines: list[list[str | None]]
+
+
+class Counted(Schema):
+    """What scores are computed from: for each trial and scorer the numbers of each sentence."""
+
+    trials: list[Digest]
+    counts: list[dict[str, list[list[int | float | bool]]]]
+
+
+class Evidence(Schema):
+    """Everything that `ablate verify` needs but for references, which stay where they are."""
+
+    format: Literal[1]
+    numerics: int
+    about: About
+    trials: Annotated[list[Expected], Field(min_length=1)]
+    runs: list[Tracked]
+    directories: dict[Digest, Directory]
+    hypotheses: dict[Scored, Lines]
+    counts: dict[Scored, Counted]
+
+
+def write(evidence: Evidence, path: Path) -> bool:
+    """Whether there is now a file: none, if it would be larger than `LARGEST`.
+
+    One that says the same already is left as it is: another version of xz may pack it otherwise.
+    """
+    text = evidence.model_dump_json().encode()
+    if len(text) > LARGEST:
+        path.unlink(missing_ok=True)
+        return False
+    if not path.is_file() or _unpacked(path, lenient=True) != text:
+        write_bytes(path, lzma.compress(text, lzma.FORMAT_XZ, STRONG))
+    return True
+
+
+def read(path: Path) -> Evidence:
+    """EvidenceError where the file is missing, damaged, too large, or no evidence."""
+    text = _unpacked(path, lenient=False)
+    try:
+        return Evidence.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "its content"
+        raise EvidenceError(f"{path}: no evidence of a report: {place}: {problem['msg']}") from None
+
+
+def _unpacked(path: Path, lenient: bool) -> bytes:
+    """The file's content; nothing, if `lenient`, where it has none."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(LARGEST_PACKED + 1)
+        if len(packed) > LARGEST_PACKED:
+            raise EvidenceError(f"{path}: larger than {LARGEST_PACKED:,} bytes; is it evidence?")
+        machine = lzma.LZMADecompressor(lzma.FORMAT_XZ, MEMORY)
+        text = machine.decompress(packed, LARGEST + 1)
+        if len(text) > LARGEST:
+            raise EvidenceError(f"{path}: holds more than {LARGEST:,} bytes; is it evidence?")
+        if not machine.eof or machine.unused_data:
+            raise EvidenceError(f"{path}: cut short, or followed by something else{REMEDY}")
+        return text
+    except (lzma.LZMAError, OSError, EvidenceError) as error:
+        if lenient:
+            return b""
+        if isinstance(error, EvidenceError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else f"damaged: {error}"
+        raise EvidenceError(f"{path}: {reason}{REMEDY}") from None
+
+
+REMEDY = "; take it from where the report came from, or write both anew with `ablate report`"
