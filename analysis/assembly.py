@@ -84,8 +84,12 @@ def write(
     places = Places(TRACKER, Root(root.resolve()).trials)
     files = report.write(made, histories, _samples(trials, source), places, folder.resolve())
     kept = folder.resolve() / f"report{SUFFIX}"
-    if evidence.write(gather(made.heading, trials, source, with_private_texts), kept):
+    found = gather(made.heading, trials, source, with_private_texts)
+    if found is not None and evidence.write(found, kept):
         files["evidence"] = kept
+    else:
+        kept.unlink(missing_ok=True)  # that of another table would not verify this one
+        _log.warning("no evidence beside the report: it would be too large; --only makes it less")
     return rendering.markdown(made, width), files
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from experiments.files import Schema
+from lit_transformer.config_io import LARGEST_BYTES
 from lit_transformer.record import RecordError, write_bytes
 
 LARGEST_PACKED, LARGEST = 2**26, 2**28
@@ -24,6 +25,7 @@ STRONG = lzma.CHECK_SHA256
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Scored = Literal["valid", "test", "valid.averaged", "test.averaged"]
 """A part, and the model that was scored on it."""
+Counts = dict[str, list[list[int | float | bool]]]
 Content = dict[str, Any]
 """A JSON object as a trial or the tracker has it."""
 
@@ -68,7 +70,7 @@ class Tracked(Schema):
 class Directory(Schema):
     """What a trial's directory says, without what tells of the machine or of other texts."""
 
-    config: str
+    config: Annotated[str, StringConstraints(max_length=LARGEST_BYTES)]
     """config.yaml, as it was trained."""
     trial: Content
     start: Content
@@ -78,6 +80,7 @@ class Directory(Schema):
     result: Content
     scores: dict[Scored, Content]
     curves: list[Content]
+    """Points of the valid part: step and values."""
 
 
 class Lines(Schema):
@@ -91,7 +94,7 @@ class Counted(Schema):
     """What scores are computed from: for each trial and scorer the numbers of each sentence."""
 
     trials: list[Digest]
-    counts: list[dict[str, list[list[int | float | bool]]]]
+    counts: list[Counts]
 
 
 class Evidence(Schema):
@@ -114,7 +117,6 @@ def write(evidence: Evidence, path: Path) -> bool:
     """
     text = evidence.model_dump_json().encode()
     if len(text) > LARGEST:
-        path.unlink(missing_ok=True)
         return False
     if not path.is_file() or _unpacked(path, lenient=True) != text:
         write_bytes(path, lzma.compress(text, lzma.FORMAT_XZ, STRONG))

@@ -12,10 +12,14 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, NamedTuple, get_args
 
+from pydantic import ConfigDict, TypeAdapter
+
 from analysis.counting import read_runs
 from analysis.evidence import (
+    LARGEST,
     About,
     Counted,
+    Counts,
     Directory,
     Evidence,
     Expected,
@@ -26,10 +30,11 @@ from analysis.evidence import (
 from analysis.sources import Source, without_words
 from analysis.tables import Heading
 from experiments.study import Trial
-from lit_transformer.config import NUMERICS, DataConfig
+from lit_transformer.config import NUMERICS, Task
 from lit_transformer.config_io import flatten
 from lit_transformer.data import corpora
 from lit_transformer.record import (
+    DAMAGE,
     POINT,
     REMEDY,
     Record,
@@ -46,6 +51,7 @@ STARTED = ("commit", "dirty", "device")
 ENVIRONMENT = ("python", "versions", "device", "devices", "threads")
 """What is kept of a start and of an environment; hosts, paths and kernels are left out."""
 NAMES: tuple[Scored, ...] = get_args(Scored)
+COUNTS = TypeAdapter(Counts, config=ConfigDict(strict=True))
 
 
 class _Found(NamedTuple):
@@ -53,17 +59,34 @@ class _Found(NamedTuple):
 
     trial: Trial
     directory: Directory
-    written: Mapping[Scored, list[str]]
-    counts: Mapping[Scored, dict[str, Any]]
+    lines: Mapping[Scored, list[str]]
+    """As they may be kept; trees without their words."""
+    counts: Mapping[Scored, Counts]
+
+    @property
+    def size(self) -> int:
+        """About so many bytes of evidence."""
+        texts = sum(len(line) + 3 for lines in self.lines.values() for line in lines)
+        numbers = (
+            one for counts in self.counts.values() for some in counts.values() for one in some
+        )
+        return texts + sum(3 * len(one) for one in numbers)
 
 
 def gather(
     heading: Heading, trials: Sequence[Trial], source: Source, with_private_texts: bool
-) -> Evidence:
-    """The evidence of a table of these trials."""
+) -> Evidence | None:
+    """The evidence of a table of these trials; None if it would be larger than LARGEST."""
+    found: list[_Found] = []
+    size = 0
+    for trial in trials:
+        for one in _found(trial, source, with_private_texts):
+            found.append(one)
+            size += one.size
+        if size > LARGEST:
+            return None
     tracked = source.runs(heading.study, heading.setting)
     counted = {run.run_id for run in read_runs(tracked)}
-    found = [one for trial in trials for one in _found(trial, source)]
     return Evidence(
         format=1,
         numerics=NUMERICS,
@@ -77,7 +100,7 @@ def gather(
         trials=[_expected(trial) for trial in trials],
         runs=[Tracked(**run._asdict()) for run in tracked if run.run_id in counted],
         directories={one.trial.digest: one.directory for one in found},
-        hypotheses=_hypotheses(found, with_private_texts),
+        hypotheses=_hypotheses(found),
         counts=_counts(found),
     )
 
@@ -95,32 +118,35 @@ def _expected(trial: Trial) -> Expected:
     )
 
 
-def _found(trial: Trial, source: Source) -> Iterator[_Found]:
+def _found(trial: Trial, source: Source, with_private_texts: bool) -> Iterator[_Found]:
     """The trial, if it has been started; a damaged one is told, and missing in the evidence."""
-    record = Record(source.directory(trial.digest))
-    with _told():
+    record, data = Record(source.directory(trial.digest)), trial.config.data
+    with _told(record):
         refuse_links(record.path)
         directory = _directory(record)
         if directory is not None:
             done = NAMES if directory.result else ()
-            written = {name: _lines(record, name) for name in done}
-            counts = {name: record.read_json(f"counts/{name}.json") for name in done}
+            kept = data.task == "parsing" or with_private_texts or not corpora.is_private(data)
+            # Where the verifier may lack the references; and of trees, what was repaired.
+            counted = data.task == "parsing" or not corpora.is_generated(data)
+            lines = {name: _lines(record, name, data.task) for name in done if kept}
+            counts = {name: _counts_of(record, name) for name in done if counted}
             yield _Found(
                 trial,
                 directory,
-                {name: lines for name, lines in written.items() if lines is not None},
-                {name: content for name, content in counts.items() if content is not None},
+                {name: some for name, some in lines.items() if some is not None},
+                {name: some for name, some in counts.items() if some is not None},
             )
 
 
 def _directory(record: Record) -> Directory | None:
-    trial, config = record.read_json("trial.json"), read_own(record.config)
+    trial, config = record.read_json("trial.json", checksums=dict), read_own(record.config)
     if trial is None or config is None:
         return None
     starts = [line for line in record.read_attempts() if line["event"] == "start"]
     environment = record.read_json("environment.json") or {}
     scores = {name: record.read_json(f"scores/{name}.json") for name in NAMES}
-    return Directory(
+    found = Directory(
         config=config.decode("utf-8", "replace"),
         trial=trial,
         start={name: starts[-1].get(name) for name in STARTED} if starts else {},
@@ -130,6 +156,8 @@ def _directory(record: Record) -> Directory | None:
         scores={name: content for name, content in scores.items() if content is not None},
         curves=list(_curves(record)),
     )
+    found.model_dump_json()  # ValueError: a text that is no Unicode
+    return found
 
 
 def _curves(record: Record) -> Iterator[dict[str, Any]]:
@@ -137,62 +165,49 @@ def _curves(record: Record) -> Iterator[dict[str, Any]]:
     for line in read_lines(record.metrics, **POINT):
         values = {name: x for name, x in line["values"].items() if name.startswith("valid.")}
         if values:
-            yield {**line, "values": values}
+            yield {"step": line["step"], "values": values}
 
 
-def _lines(record: Record, name: Scored) -> list[str] | None:
+def _lines(record: Record, name: Scored, task: Task) -> list[str] | None:
     content = read_own(record.hypotheses / f"{name}.txt")
-    try:
-        return None if content is None else content.decode("utf-8").split("\n")[:-1]
-    except UnicodeDecodeError:
-        raise RecordError(f"{record.hypotheses}/{name}.txt: not UTF-8; {REMEDY}") from None
+    if content is None:
+        return None
+    lines = content.decode("utf-8").split("\n")[:-1]
+    return without_words(lines) if task == "parsing" else lines
 
 
-def _hypotheses(found: Sequence[_Found], with_private_texts: bool) -> dict[Scored, Lines]:
+def _counts_of(record: Record, name: Scored) -> Counts | None:
+    content = record.read_json(f"counts/{name}.json")
+    return None if content is None else COUNTS.validate_python(content)
+
+
+def _hypotheses(found: Sequence[_Found]) -> dict[Scored, Lines]:
     """Side by side, since trials write much the same of a sentence, which packs well."""
     kept = {}
     for name in NAMES:
-        texts = {
-            one.trial.digest: _without_words(one.trial.config.data, one.written[name])
-            for one in found
-            if name in one.written and _may_be_kept(one.trial.config.data, with_private_texts)
-        }
+        texts = {one.trial.digest: one.lines[name] for one in found if name in one.lines}
         if texts:
             rows = [list(row) for row in zip_longest(*texts.values())]
             kept[name] = Lines(trials=[*texts], lines=rows)
     return kept
 
 
-def _may_be_kept(data: DataConfig, with_private_texts: bool) -> bool:
-    return data.task == "parsing" or with_private_texts or not corpora.is_private(data)
-
-
-def _without_words(data: DataConfig, lines: list[str]) -> list[str]:
-    return without_words(lines) if data.task == "parsing" else lines
-
-
 def _counts(found: Sequence[_Found]) -> dict[Scored, Counted]:
-    """Where a verifier may lack the references; of trees always, which tell what was repaired."""
     kept = {}
     for name in NAMES:
-        counts = {
-            one.trial.digest: one.counts[name]
-            for one in found
-            if name in one.counts
-            and (
-                one.trial.config.data.task == "parsing"
-                or not corpora.is_generated(one.trial.config.data)
-            )
-        }
+        counts = {one.trial.digest: one.counts[name] for one in found if name in one.counts}
         if counts:
             kept[name] = Counted(trials=[*counts], counts=[*counts.values()])
     return kept
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(record: Record) -> Iterator[None]:
     """What is damaged is told, and missing in the evidence."""
     try:
         yield
     except RecordError as error:
         _log.warning("not in the evidence: %s", printable(str(error)))
+    except DAMAGE as error:
+        what = f"{record.path}: {type(error).__name__}: {error}; {REMEDY}"
+        _log.warning("not in the evidence: %s", printable(what[:500]))

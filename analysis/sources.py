@@ -72,6 +72,10 @@ class Unpacked:
         self.trials = [_trial(evidence, number) for number in range(len(evidence.trials))]
         for digest, directory in evidence.directories.items():
             _lay_out(directory, Record(self.directory(digest)))
+        for name, counted in evidence.counts.items():
+            for digest, counts in zip(counted.trials, counted.counts, strict=True):
+                file = Record(self.directory(digest)).counts / f"{name}.json"
+                write_bytes(file, json.dumps(counts).encode())
         for name, texts in evidence.hypotheses.items():
             for digest, lines in self._texts(name, texts).items():
                 content = "".join(f"{line}\n" for line in lines)
@@ -174,7 +178,8 @@ def _lay_out(directory: Directory, record: Record) -> None:
     record.write_json("trial.json", directory.trial)
     record.write_json("environment.json", directory.environment)
     start = {"event": "start", "time": 0.0, **directory.start}
-    for path, lines in ((record.attempts, [start]), (record.metrics, directory.curves)):
+    points = [{"time": 0.0, **point} for point in directory.curves]
+    for path, lines in ((record.attempts, [start]), (record.metrics, points)):
         write_bytes(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
     for name, scores in directory.scores.items():
         record.write_json(f"scores/{name}.json", scores)

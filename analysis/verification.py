@@ -17,8 +17,11 @@ from analysis.recomputing import Check, How
 from analysis.sources import PATHS as PATHS
 from analysis.sources import Unpacked
 from analysis.tables import Heading, Table
+from experiments.store import StoreError
 from lit_transformer.config import NUMERICS
-from lit_transformer.config_io import Given
+from lit_transformer.config_io import ConfigError, Given
+from lit_transformer.data.cache import CorpusError
+from lit_transformer.record import DAMAGE
 
 LARGEST = 2**28
 """Bytes of a report's file."""
@@ -72,6 +75,11 @@ def verify(report: Path, named: Path | None, given: Mapping[str, Given], cache: 
             table = assembly.build(_heading(found), source.trials, source)
         except EvidenceError as error:
             raise EvidenceError(f"{path}: {error}") from None
+        except (ConfigError, CorpusError, StoreError):
+            raise
+        except DAMAGE as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise EvidenceError(f"{path}: does not hold together: {reason}") from None
     differences = [_difference(check) for check in checked if not check.holds]
     differences += differences_of(report, text, table)
     files = _beside(report, table)

@@ -1,5 +1,6 @@
 """A report verifies; one in which a number, a digit or a line was changed does not."""
 
+import contextlib
 import json
 import lzma
 import re
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from analysis import assembly, evidence, latex, rendering, verdict, verification
+from analysis import assembly, evidence, gathering, latex, rendering, verdict, verification
 from analysis.evidence import EvidenceError
 from analysis.gathering import gather
 from analysis.tables import Table
 from analysis.verification import Difference, differences_of, verify
+from experiments.store import StoreError
 from lit_transformer.config_io import parse_set
 from lit_transformer.data import corpora, treebank
 from lit_transformer.data.cache import CorpusError
@@ -48,7 +50,9 @@ class Report:
         (folder / "report.md").write_text(rendering.markdown(self.table, None), "utf-8")
         (folder / "report.csv").write_text(rendering.csv_text(self.table), "utf-8")
         (folder / "report.tex").write_text(latex.document(self.table), "utf-8")
-        self.found = gather(heading(source), source.trials, source, with_private_texts)
+        found = gather(heading(source), source.trials, source, with_private_texts)
+        assert found is not None
+        self.found = found
         assert evidence.write(self.found, self.evidence)
 
     def verified(self, *sets: str, cache: Path | None = None) -> verification.Outcome:
@@ -332,6 +336,55 @@ def _dropped(content: Value, digest: str) -> None:
             row.pop(place)
 
 
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"{", b'{"bleu": [["a"]]}', b"(S (NP (DT the))) (S)\n", b'"\\ud800"']
+)
+@pytest.mark.parametrize("name", ["counts/valid.json", "hypotheses/valid.txt", "trial.json"])
+def test_a_damaged_trial_is_told_and_the_report_then_names_it(
+    mine: Made, tmp_path: Path, name: str, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = mine.directory(mine.trials[0].digest) / name
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        report = Report(mine, tmp_path, with_private_texts=True)
+    finally:
+        path.write_bytes(whole)
+    if "not in the evidence" in caplog.text:
+        assert "evidence, row base, seed 1" in where(report.verified())
+    else:  # a line of text is a line of text
+        assert name == "hypotheses/valid.txt"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["hypotheses"]["valid"]["lines"][0].pop(),
+        lambda c: c["counts"]["valid"]["trials"].pop(),
+        lambda c: c["runs"][0]["row"].clear(),
+        lambda c: c["trials"][0]["config"].update({"model.heads": -1}),
+        lambda c: c["directories"][c["trials"][0]["digest"]].update(config="&a [*a"),
+        lambda c: c["directories"][c["trials"][0]["digest"]]["scores"]["valid"].clear(),
+    ],
+)
+def test_evidence_that_makes_no_sense_is_told_or_refused(
+    mine: Made, tmp_path: Path, change: Any
+) -> None:
+    report = Report(mine, tmp_path, with_private_texts=True)
+    with contextlib.suppress(EvidenceError, StoreError):
+        assert spoil(report, change)
+
+
+def test_what_the_evidence_lacks_is_told_as_not_recomputed(mine: Made, tmp_path: Path) -> None:
+    """As of trials that are older than counts and losses."""
+    report = Report(mine, tmp_path)
+    spoil(report, lambda content: content["counts"]["valid"]["counts"][0].clear())
+    outcome = report.verified()
+    assert outcome.differences == []
+    assert outcome.scores["nothing"] == 3
+    assert "3  scores not recomputed" in verdict.text(outcome)
+
+
 def test_the_same_evidence_gives_the_same_bytes(copy: Report, tmp_path: Path) -> None:
     before = copy.evidence.read_bytes()
     again = Report(copy.source, tmp_path / "again").evidence.read_bytes()
@@ -375,7 +428,8 @@ def test_evidence_that_unpacks_to_too_much_is_refused(
     with pytest.raises(EvidenceError, match="holds more than 1,000 bytes"):
         copy.verified()
     assert not evidence.write(copy.found, copy.evidence)
-    assert not copy.evidence.exists()
+    monkeypatch.setattr(gathering, "LARGEST", 1000)
+    assert gather(heading(copy.source), copy.source.trials, copy.source, False) is None
 
 
 @pytest.mark.parametrize(
