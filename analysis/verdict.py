@@ -2,6 +2,7 @@
 
 import json
 
+from analysis.recomputing import How
 from analysis.verification import Outcome
 from lit_transformer.terminal import printable
 
@@ -9,7 +10,7 @@ JSON_FORMAT = 1
 """Raised when a key of the JSON object is renamed or removed."""
 SHOWN = 30
 """Differences told one by one before the rest is counted."""
-HOWS = {
+HOWS: dict[How, str] = {
     "hypotheses": "recomputed from hypotheses and references",
     "counts": "recomputed from counts of each sentence alone, for want of hypotheses or references",
     "loss": "recomputed from losses, and from lists of sentences that were truncated",
