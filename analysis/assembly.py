@@ -89,7 +89,9 @@ def write(
         files["evidence"] = kept
     else:
         kept.unlink(missing_ok=True)  # that of another table would not verify this one
-        _log.warning("no evidence beside the report: it would be too large; --only makes it less")
+        _log.warning(
+            "no evidence beside the report: too many trials; --only and --seeds take fewer"
+        )
     return rendering.markdown(made, width), files
 
 

@@ -1,10 +1,12 @@
 """What a report's numbers were computed from, in one file beside it, for `ablate verify`.
 
-The file is JSON, compressed by xz: the same evidence gives the same bytes. Of texts that may not
-be passed on it holds none (`gathering.py` decides); what is read from it is data, never a path.
+The file is JSON, packed by bzip2: smaller than xz packs such texts, with checksums, and without a
+size of memory that a hostile file could choose. The same evidence gives the same bytes. Of texts
+that may not be passed on it holds none (`gathering.py` decides); what is read from it is data,
+never a path.
 """
 
-import lzma
+import bz2
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,11 +18,9 @@ from lit_transformer.record import RecordError, write_bytes
 
 LARGEST_PACKED, LARGEST = 2**26, 2**28
 """Bytes of the file, and of what is in it."""
-MEMORY = 2**27
-"""Bytes that unpacking may take; a hostile file may ask for gigabytes."""
-SUFFIX = ".evidence.xz"
+SUFFIX = ".evidence.json.bz2"
 """Behind the name of the report that it is of."""
-STRONG = lzma.CHECK_SHA256
+REMEDY = "take it from where the report came from, or write both anew with `ablate report`"
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Scored = Literal["valid", "test", "valid.averaged", "test.averaged"]
@@ -111,21 +111,17 @@ class Evidence(Schema):
 
 
 def write(evidence: Evidence, path: Path) -> bool:
-    """Whether there is now a file: none, if it would be larger than `LARGEST`.
-
-    One that says the same already is left as it is: another version of xz may pack it otherwise.
-    """
+    """Whether there is a file: none is written that would be larger than LARGEST."""
     text = evidence.model_dump_json().encode()
     if len(text) > LARGEST:
         return False
-    if not path.is_file() or _unpacked(path, lenient=True) != text:
-        write_bytes(path, lzma.compress(text, lzma.FORMAT_XZ, STRONG))
+    write_bytes(path, bz2.compress(text))
     return True
 
 
 def read(path: Path) -> Evidence:
     """EvidenceError where the file is missing, damaged, too large, or no evidence."""
-    text = _unpacked(path, lenient=False)
+    text = _unpacked(path)
     try:
         return Evidence.model_validate_json(text)
     except ValidationError as error:
@@ -134,27 +130,18 @@ def read(path: Path) -> Evidence:
         raise EvidenceError(f"{path}: no evidence of a report: {place}: {problem['msg']}") from None
 
 
-def _unpacked(path: Path, lenient: bool) -> bytes:
-    """The file's content; nothing, if `lenient`, where it has none."""
+def _unpacked(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             packed = file.read(LARGEST_PACKED + 1)
         if len(packed) > LARGEST_PACKED:
             raise EvidenceError(f"{path}: larger than {LARGEST_PACKED:,} bytes; is it evidence?")
-        machine = lzma.LZMADecompressor(lzma.FORMAT_XZ, MEMORY)
+        machine = bz2.BZ2Decompressor()
         text = machine.decompress(packed, LARGEST + 1)
-        if len(text) > LARGEST:
-            raise EvidenceError(f"{path}: holds more than {LARGEST:,} bytes; is it evidence?")
-        if not machine.eof or machine.unused_data:
-            raise EvidenceError(f"{path}: cut short, or followed by something else{REMEDY}")
-        return text
-    except (lzma.LZMAError, OSError, EvidenceError) as error:
-        if lenient:
-            return b""
-        if isinstance(error, EvidenceError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else f"damaged: {error}"
-        raise EvidenceError(f"{path}: {reason}{REMEDY}") from None
-
-
-REMEDY = "; take it from where the report came from, or write both anew with `ablate report`"
+    except OSError as error:
+        raise EvidenceError(f"{path}: {error.strerror or 'damaged'}; {REMEDY}") from None
+    if len(text) > LARGEST:
+        raise EvidenceError(f"{path}: holds more than {LARGEST:,} bytes; is it evidence?")
+    if not machine.eof or machine.unused_data:
+        raise EvidenceError(f"{path}: cut short, or followed by something else; {REMEDY}")
+    return text

@@ -47,6 +47,8 @@ from lit_transformer.terminal import printable
 
 _log = logging.getLogger(__name__)
 
+MOST_TRIALS = 1000
+"""Of a table that has evidence: a thousand take a report a second or two."""
 STARTED = ("commit", "dirty", "device")
 ENVIRONMENT = ("python", "versions", "device", "devices", "threads")
 """What is kept of a start and of an environment; hosts, paths and kernels are left out."""
@@ -76,7 +78,9 @@ class _Found(NamedTuple):
 def gather(
     heading: Heading, trials: Sequence[Trial], source: Source, with_private_texts: bool
 ) -> Evidence | None:
-    """The evidence of a table of these trials; None if it would be larger than LARGEST."""
+    """The evidence of a table of these trials; None for more than MOST_TRIALS or LARGEST bytes."""
+    if len(trials) > MOST_TRIALS:
+        return None
     found: list[_Found] = []
     size = 0
     for trial in trials:

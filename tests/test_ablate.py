@@ -172,7 +172,7 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     assert len(files(swept.root, "result.json")) == 4
     assert "4 of 4 trials finished" in swept.done.out
     assert swept.done.out.count("\nfinished  tiny/") == 4
-    formats = ("md", "csv", "tex", "html", "json", "evidence.xz")
+    formats = ("md", "csv", "tex", "html", "json", "evidence.json.bz2")
     assert {f"report.{name}" for name in formats} == set(reports(swept.root))
 
 
@@ -249,7 +249,7 @@ def test_a_report_verifies_until_a_number_in_it_is_another(
     assert spoilt.status == 1
     told = f"row A, valid.perplexity, seed 2: stated {score + 0.5}, recomputed {score}"
     assert told in spoilt.out
-    (tmp_path / "report.evidence.xz").write_bytes(b"something else")
+    (tmp_path / "report.evidence.json.bz2").write_bytes(b"something else")
     broken = ablate("verify", report)
     assert (broken.status, broken.out) == (2, "")
     assert broken.err.count("\n") == 1
