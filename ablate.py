@@ -240,11 +240,15 @@ def report(
             help="What a device sustains, for the paper's definition of training cost.",
         ),
     ] = None,
+    with_private_texts: Annotated[
+        bool, typer.Option(help="Keep what models wrote of your own files in the evidence.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
     from analysis import assembly, rendering
     from analysis.rates import parse
+    from analysis.sources import Stored
 
     stated = parse(rates or ())
     loaded = [_load(study, name) for name in (setting, *(beside or ()))]
@@ -257,10 +261,35 @@ def report(
     (made, trials), *others = tables
     more = [table for table, _ in others]
     if as_json:
-        curves = assembly.histories(made, root)
+        curves = assembly.histories(made, Stored(root))
         print(rendering.json_text(made, assembly.sections(made, more, curves)), end="")
         return
-    _print_report(made, trials, root, more)
+    _print_report(made, trials, root, more, with_private_texts)
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json", help="A report's JSON file.")],
+    evidence: Annotated[
+        Path | None, typer.Option(help="Its evidence; the file beside it, if not given.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Where the corpus is: data.folder=..."),
+    ] = None,
+    root: RootFolder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Recompute every number of a report from the evidence beside it; nothing is fetched."""
+    from analysis import verdict, verification
+    from experiments.sweep import Root
+
+    given = _overrides(sets)
+    if strange := [key for key in given if not key.startswith(verification.PATHS)]:
+        raise _usage(f"--set {strange[0]}: verify takes {', '.join(verification.PATHS)} alone")
+    outcome = verification.verify(report, evidence, given, Root(root).cache)
+    print(verdict.json_text(outcome) if as_json else verdict.text(outcome), end="")
+    raise typer.Exit(1 if outcome.differences else 0)
 
 
 @app.command()
@@ -605,16 +634,20 @@ def _check_beside(settings: Sequence[str], study: str) -> None:
 
 
 def _print_report(
-    made: Table, trials: Sequence[Trial], root: Path, beside: Sequence[Table]
+    made: Table,
+    trials: Sequence[Trial],
+    root: Path,
+    beside: Sequence[Table],
+    with_private_texts: bool = False,
 ) -> None:
     from analysis import assembly
 
     width = _console().width if sys.stdout.isatty() else None
-    text, files = assembly.write(made, trials, root, width, beside)
+    text, files = assembly.write(made, trials, root, width, beside, with_private_texts)
     print(text)
     for kind, path in files.items():
-        print(f"{kind:5} {path}")
-    print(f"runs  ablate ui --root {root}")
+        print(f"{kind:8} {path}")
+    print(f"{'runs':8} ablate ui --root {root}")
 
 
 if __name__ == "__main__":

@@ -172,9 +172,8 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     assert len(files(swept.root, "result.json")) == 4
     assert "4 of 4 trials finished" in swept.done.out
     assert swept.done.out.count("\nfinished  tiny/") == 4
-    assert {"report.md", "report.csv", "report.tex", "report.html", "report.json"} == set(
-        reports(swept.root)
-    )
+    formats = ("md", "csv", "tex", "html", "json", "evidence.json.bz2")
+    assert {f"report.{name}" for name in formats} == set(reports(swept.root))
 
 
 def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path) -> None:
@@ -260,6 +259,29 @@ def test_a_report_of_table2_sets_one_setting_beside_another(
     assert set(found["sections"]) == {"table2", "costs", "views"}
     assert ablate(*words).status == 0
     assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
+
+
+def test_a_report_verifies_until_a_number_in_it_is_another(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    for name, content in reports(swept.root).items():
+        (tmp_path / name).write_bytes(content)
+    report = tmp_path / "report.json"
+    whole = ablate("verify", report, "--json")
+    assert (whole.status, whole.err) == (0, "")
+    found = json.loads(whole.out)
+    assert {*found} == documented("ablate verify")[0]
+    assert (found["verified"], found["scores"]["counts"]) == (True, 4 * 4 * 3)
+    score = json.loads(report.read_text())["rows"][1]["ours"]["valid.perplexity"]["values"][1]
+    report.write_text(report.read_text().replace(str(score), str(score + 0.5)))
+    spoilt = ablate("verify", report)
+    assert spoilt.status == 1
+    told = f"row A, valid.perplexity, seed 2: stated {score + 0.5}, recomputed {score}"
+    assert told in spoilt.out
+    (tmp_path / "report.evidence.json.bz2").write_bytes(b"something else")
+    broken = ablate("verify", report)
+    assert (broken.status, broken.out) == (2, "")
+    assert broken.err.count("\n") == 1
 
 
 def test_a_plan_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
@@ -633,6 +655,8 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["rerun", "0123"], "0123: no run of this id"),
         (["translate", "0123"], "0123: no run of this id"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
+        (["verify", "gone.json"], "gone.json: No such file"),
+        (["verify", "gone.json", "--set", "train.steps=1"], "verify takes data.folder"),
         (["ui", "--host", "0.0.0.0"], "--host 0.0.0.0: others could reach it"),
         (
             ["report", "table3", "--setting", "grammar", "--beside", "multi30k-en-de"],
