@@ -138,7 +138,7 @@ def prepare(data: DataConfig, cache: Path) -> Corpus:
             "checksums": checksums(data),
             "languages": [data.source_language, data.target_language],
             "train_sentences": data.train_sentences,
-            **({"tags": data.tags, "closing": data.closing} if data.task == "parsing" else {}),
+            **(treebank.form(data) if data.task == "parsing" else {}),
         }
     )
     match data.task:
