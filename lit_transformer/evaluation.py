@@ -1,6 +1,6 @@
 """Perplexity and translations of a part of the corpus, by one model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -32,7 +32,7 @@ class Evaluation(NamedTuple):
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
 
 
-class _Scored(NamedTuple):
+class Scored(NamedTuple):
     """Hypotheses as a task has them."""
 
     scores: dict[str, float]
@@ -78,20 +78,21 @@ def translate(
         eos=data.vocab.eos,
         device=module.device,
         progress=progress,
-        allowed=_allowed(data, part, count, module.device),
+        allowed=allowed(data, part, range(count), module.device),
         peers=module.peers,
     )
 
 
-def _allowed(
-    data: TranslationData, part: str, count: int, device: torch.device
+def allowed(
+    data: TranslationData, part: str, places: Sequence[int], device: torch.device
 ) -> TreesOnly | None:
-    """What may follow in the first `count` outputs; None: anything."""
+    """What may follow in the outputs of these sentences of a part; None: anything."""
     match data.config.decode.constraint:
         case "none":
             return None
         case "trees":
-            words = [len(text.split()) for text in data.corpus.parts[part].sources()[:count]]
+            sources = data.corpus.parts[part].sources()
+            words = [len(sources[place].split()) for place in places]
             return TreesOnly(data.vocab, treebank.linear(data.config.data), words, device)
         case _ as never:
             assert_never(never)
@@ -112,31 +113,32 @@ def evaluate(
     found = translate(
         module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
     )
-    scored = module.peers.once(lambda: _scored(data, part, found))
+    made = module.peers.once(lambda: scored(data, part, found))
     return Evaluation(
         {
             "perplexity": perplexity(cross_entropy(module, data, part)),
-            **scored.scores,
+            **made.scores,
             "truncated": float(sum(hypothesis.truncated for hypothesis in found)),
         },
-        scored.signatures,
-        scored.texts,
+        made.signatures,
+        made.texts,
     )
 
 
-def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Scored:
+def scored(data: TranslationData, part: str, found: list[Hypothesis]) -> Scored:
+    """Every measure of a part's outputs."""
     match data.config.data.task:
         case "translation":
             texts = detokenized(data, found)
             scores = scoring.score(texts, data.corpus.parts[part].targets())
             measures = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
-            return _Scored(measures, scores.signatures, texts)
+            return Scored(measures, scores.signatures, texts)
         case "parsing":
             outputs = parsed(data, part, found)
             brackets = parsing.score(treebank.load(data.corpus.trees[part]), outputs)
             measures = brackets._asdict()
             signatures = dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
-            return _Scored(measures, signatures, [str(output.tree) for output in outputs])
+            return Scored(measures, signatures, [str(output.tree) for output in outputs])
         case _ as never:
             assert_never(never)
 
