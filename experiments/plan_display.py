@@ -19,9 +19,12 @@ def arms_table(outlook: Outlook) -> Columns:
     """A line for each arm that has trials to run."""
     heads = ("trials", "a trial", "range", "all", "last ends after", "memory", "GPU", "disk")
     table = Columns({"arm": "left", **dict.fromkeys(heads, "right")})
-    arms = dict.fromkeys(one.item.trial.arm for one in outlook.to_run)
-    for arm in arms:
-        table.add_row(arm, *_cells([one for one in outlook.to_run if one.item.trial.arm == arm]))
+    by_arm: dict[str, list[Expected]] = {one.item.trial.arm: [] for one in outlook.trials}
+    for one in outlook.to_run:
+        by_arm[one.item.trial.arm].append(one)
+    for arm, trials in by_arm.items():
+        if trials:
+            table.add_row(arm, *_cells(trials))
     return table
 
 

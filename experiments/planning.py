@@ -151,11 +151,9 @@ def measure(
     if not items:
         return
     prepare([item.trial for item in items], root, say)
+    shapes = "1 shape" if len(items) == 1 else f"{len(items)} shapes"
     each = "1 thread" if where.threads == 1 else f"{where.threads} threads"
-    say(
-        f"measuring {len(items)} shapes, {where.beside} at once with {each} each, on this machine; "
-        "what is measured is remembered"
-    )
+    say(f"measuring {shapes}, {where.beside} at once with {each} each; what is done is remembered")
     calibrating.calibrate(items, root, where, slots, say)
 
 
