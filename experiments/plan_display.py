@@ -78,10 +78,12 @@ def _whereabouts(outlook: Outlook, known: Sequence[Expected]) -> list[str]:
     shares = [calibration.measured.pieces.core_share for calibration in found]
     share = sum(shares) / len(shares)
     if not first.on_gpu and share < BUSY:
-        alone = duration(share * outlook.wall_s.likely)
+        alone = f"in about {duration(share * outlook.wall_s.likely)}"
         told.append(
             f"the machine was busy: what was measured had {share:.0%} of its cores; with nothing "
-            f"else at work the sweep may take about {alone}; --fresh measures again"
+            # Threads that wait for each other keep their cores busy, so their share says less.
+            f"else at work the sweep ends {alone if first.threads == 1 else 'earlier'}; "
+            "--fresh measures again"
         )
     return told
 

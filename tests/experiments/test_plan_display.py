@@ -75,7 +75,7 @@ def test_a_busy_machine_is_named(planned: list[Planned], tmp_path: Path) -> None
         if "busy" in line
     ]
     assert "had 25% of its cores" in told
-    assert "may take about 10.0 min" in told
+    assert "the sweep ends in about 10.0 min" in told
 
 
 def test_nothing_is_told_where_nothing_is_left(planned: list[Planned], tmp_path: Path) -> None:
