@@ -10,8 +10,8 @@ from experiments.planning import Comparison, Expected, Outlook
 from lit_transformer.forecast import Span, total
 
 MIB = 2**20
-BUSY = 0.75
-"""Share of its cores under which a calibration shared them with other work."""
+BUSY = 0.9
+"""Share of its cores under which a process was kept from them by other work."""
 UNKNOWN = "?"
 
 
@@ -124,11 +124,14 @@ def compared_table(outlook: Outlook) -> Columns:
 
 
 def compared_line(found: Comparison) -> str:
-    return (
+    told = (
         f"forecast of {_count(found.trials, 'finished trial')}: "
         f"{duration(found.forecast_s.likely)} ({span(found.forecast_s)}), "
         f"took {duration(found.actual_s)}: error {found.error:+.0%}"
     )
+    if found.core_share is not None and found.core_share < BUSY:
+        told += f"; the machine was busy: they had {found.core_share:.0%} of their cores"
+    return told
 
 
 def error(forecast_s: float, actual_s: float) -> str:
@@ -192,7 +195,11 @@ def _trial_json(one: Expected) -> dict[str, Any] | None:
         },
         "actual": None
         if one.actual is None
-        else {"seconds": one.actual.total_s, "update_seconds": one.actual.train_s},
+        else {
+            "seconds": one.actual.total_s,
+            "update_seconds": one.actual.train_s,
+            "core_share": one.actual.core_share,
+        },
     }
 
 
@@ -214,5 +221,6 @@ def _whole_json(outlook: Outlook) -> dict[str, Any]:
             "seconds": list(found.forecast_s),
             "actual_seconds": found.actual_s,
             "error": found.error,
+            "core_share": found.core_share,
         },
     }

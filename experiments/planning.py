@@ -9,7 +9,9 @@ from experiments.calibrating import Calibration, Place
 from experiments.runners.local import Slot
 from experiments.sweep import Planned, Root, order, prepare
 from lit_transformer.forecast import Forecast, Span, forecast, total
-from lit_transformer.record import NUMBER, RecordError
+from lit_transformer.record import NUMBER, POINT, RecordError, read_lines
+
+CORES = "system/cpu_utilization_percentage"
 
 
 class Actual(NamedTuple):
@@ -17,6 +19,8 @@ class Actual(NamedTuple):
 
     total_s: float
     train_s: float
+    core_share: float | None
+    """Of the time of its cores, while it trained, as its curves say; None where they do not."""
 
 
 class Expected(NamedTuple):
@@ -44,6 +48,8 @@ class Comparison(NamedTuple):
     trials: int
     forecast_s: Span
     actual_s: float
+    core_share: float | None
+    """Mean of the trials'."""
 
     @property
     def error(self) -> float:
@@ -104,6 +110,7 @@ class Outlook(NamedTuple):
             len(pairs),
             total(span.total_s for span in spans),
             sum(actual.total_s for actual in actuals),
+            _mean([one.core_share for one in actuals if one.core_share is not None]),
         )
 
 
@@ -193,6 +200,7 @@ def _actual(item: Planned, calibration: Calibration | None) -> Actual | None:
     try:
         result = item.record.result(threads=int)
         first = next(item.record.read_attempts(), None)
+        lines = [line["values"].get(CORES) for line in read_lines(item.record.metrics, **POINT)]
     except RecordError:
         return None
     if result is None or first is None or result["threads"] != calibration.threads:
@@ -200,4 +208,10 @@ def _actual(item: Planned, calibration: Calibration | None) -> Actual | None:
     seconds = [result["scores"].get(f"cost.{name}_seconds") for name in ("total", "train")]
     if calibration.time > first["time"] or not all(isinstance(s, NUMBER) for s in seconds):
         return None
-    return Actual(*seconds)
+    percent = _mean([value for value in lines if isinstance(value, NUMBER)])
+    share = None if percent is None else percent / (100 * calibration.threads)
+    return Actual(seconds[0], seconds[1], share)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

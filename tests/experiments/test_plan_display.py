@@ -10,6 +10,7 @@ from rich.console import Console
 from experiments import plan_display
 from experiments.planning import Outlook, look_ahead
 from experiments.sweep import Planned, Root
+from lit_transformer.record import MetricsLog
 from tests.experiments.test_planning import TWO, finish, remember, seconds
 from tests.toy import Toy, documented, write_toy
 
@@ -55,6 +56,16 @@ def test_finished_trials_stand_beside_their_forecast(outlook: Outlook) -> None:
         "forecast of 1 finished trial: 40.0 min (20.0 min to 60.0 min), took 60.0 min: error -33%"
     )
     assert plan_display.compared_line(outlook.comparison) == told
+
+
+def test_a_comparison_tells_what_other_work_took(planned: list[Planned], tmp_path: Path) -> None:
+    curves = MetricsLog(planned[0].record)
+    for step, percent in enumerate((30.0, 50.0), start=1):
+        curves.add(step, {"system/cpu_utilization_percentage": percent})
+    found = look_ahead(planned, Root(tmp_path), TWO, None).comparison
+    assert found is not None
+    told = plan_display.compared_line(found)
+    assert told.endswith("error -33%; the machine was busy: they had 40% of their cores")
 
 
 def test_what_was_measured_where_is_told(outlook: Outlook, planned: list[Planned]) -> None:
@@ -105,5 +116,5 @@ def test_every_key_of_the_json_is_documented(outlook: Outlook) -> None:
     assert set(made["forecast"]) == whole
     assert trial == {"forecast"}
     assert other is None
-    assert base["actual"] == {"seconds": 3600.0, "update_seconds": 3000.0}
+    assert base["actual"] == {"seconds": 3600.0, "update_seconds": 3000.0, "core_share": None}
     assert made["forecast"]["comparison"]["error"] == pytest.approx(2400 / 3600 - 1)
