@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,10 +96,15 @@ def key(item: Planned, where: Place) -> str:
         "checksums": dict(item.trial.checksums),
         "place": where._asdict(),
         "host": platform.node(),
-        "versions": {name: version(name) for name in ("torch", "pytorch-lightning")},
-        "python": platform.python_version(),
+        "versions": _versions(),
     }
     return hashlib.sha256(CANONICAL.encode(content).encode()).hexdigest()[:16]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {name: version(name) for name in ("torch", "pytorch-lightning")}
+    return {**found, "python": platform.python_version()}
 
 
 def folder(root: Root) -> Path:
