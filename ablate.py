@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
     from rich.console import Console
 
     from analysis.tables import Table
+    from experiments.planning import Outlook
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
@@ -136,6 +137,44 @@ def sweep(
 
 
 @app.command()
+def plan(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    seeds: Seeds = "1",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    gpus: Gpus = None,
+    trials_per_gpu: PerGpu = "1",
+    at_once: AtOnce = None,
+    fresh: Annotated[bool, typer.Option(help="Measure again what was measured before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a sweep of STUDY will take: time, memory and disk, from a few updates of each shape.
+
+    For trials that have finished since: the forecast, what they took, and the error.
+    """
+    from experiments import plan_display
+
+    trials = _expand(*_load(study, setting), seeds, only, sets)
+    planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
+    say = _say_on_stderr if as_json else _say
+    if not as_json:
+        _tell_plan(planned, told)
+    outlook = _measured(planned, root, slots, at_once, fresh, say)
+    if as_json:
+        print(json.dumps(plan_display.plan_json(outlook), indent=1))
+        return
+    console = _console()
+    if outlook.to_run:
+        console.print(plan_display.arms_table(outlook))
+    if outlook.comparison:
+        console.print(plan_display.compared_table(outlook))
+    for line in (*plan_display.lines(outlook), *_comparison(outlook)):
+        _say(line)
+
+
+@app.command()
 def prepare(
     study: StudyName,
     setting: SettingName,
@@ -240,11 +279,15 @@ def report(
             help="What a device sustains, for the paper's definition of training cost.",
         ),
     ] = None,
+    with_private_texts: Annotated[
+        bool, typer.Option(help="Keep what models wrote of your own files in the evidence.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
     from analysis import assembly, rendering
     from analysis.rates import parse
+    from analysis.sources import Stored
 
     stated = parse(rates or ())
     loaded = [_load(study, name) for name in (setting, *(beside or ()))]
@@ -257,10 +300,35 @@ def report(
     (made, trials), *others = tables
     more = [table for table, _ in others]
     if as_json:
-        curves = assembly.histories(made, root)
+        curves = assembly.histories(made, Stored(root))
         print(rendering.json_text(made, assembly.sections(made, more, curves)), end="")
         return
-    _print_report(made, trials, root, more)
+    _print_report(made, trials, root, more, with_private_texts)
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json", help="A report's JSON file.")],
+    evidence: Annotated[
+        Path | None, typer.Option(help="Its evidence; the file beside it, if not given.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Where the corpus is: data.folder=..."),
+    ] = None,
+    root: RootFolder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Recompute every number of a report from the evidence beside it; nothing is fetched."""
+    from analysis import verdict, verification
+    from experiments.sweep import Root
+
+    given = _overrides(sets)
+    if strange := [key for key in given if not key.startswith(verification.PATHS)]:
+        raise _usage(f"--set {strange[0]}: verify takes {', '.join(verification.PATHS)} alone")
+    outcome = verification.verify(report, evidence, given, Root(root).cache)
+    print(verdict.json_text(outcome) if as_json else verdict.text(outcome), end="")
+    raise typer.Exit(1 if outcome.differences else 0)
 
 
 @app.command()
@@ -487,6 +555,39 @@ def _trials_per_gpu(
     return sharing.share(planned, free, max(1, local.cores() // len(gpus)))
 
 
+def _check_and_plan(
+    trials: Sequence[Trial],
+    root: Path,
+    gpus: str | None,
+    trials_per_gpu: str,
+    at_once: int | None,
+) -> tuple[Sequence[Planned], Sequence[Slot], list[str]]:
+    """Refuse what cannot run -> the plan, where its trials run, and what to tell of that."""
+    from experiments import store, sweep
+
+    sweep.check(trials)
+    store.check(root)
+    planned = sweep.plan(trials, sweep.Root(root))
+    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
+    return planned, *_slots(planned, gpus, trials_per_gpu, at_once)
+
+
+def _tell_plan(planned: Sequence[Planned], told: Sequence[str]) -> None:
+    from experiments import display
+
+    _console().print(display.plan_table(planned))
+    for line in (display.plan_summary(planned), *told):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    _console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _sweep(
     trials: Sequence[Trial],
     root: Path,
@@ -497,21 +598,49 @@ def _sweep(
     as_json: bool,
 ) -> bool:
     """Plan and run -> whether every trial is finished."""
-    from experiments import display, store, sweep
+    from experiments import display, planning
+    from experiments.sweep import Root
 
-    sweep.check(trials)
-    store.check(root)
-    planned = sweep.plan(trials, sweep.Root(root))
+    planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
     if as_json:
         print(json.dumps(display.plan_json(planned), indent=1))
         return True
-    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
-    slots, told = _slots(planned, gpus, trials_per_gpu, at_once)
-    console = _console()
-    console.print(display.plan_table(planned))
-    for line in (display.plan_summary(planned), *told):
-        console.print(line, highlight=False, soft_wrap=True)
-    return dry_run or _carry_out(planned, root, slots, at_once)
+    _tell_plan(planned, told)
+    if dry_run:
+        return True
+    done = _carry_out(planned, root, slots, at_once)
+    for line in _comparison(planning.look_ahead(planned, Root(root), slots, at_once)):
+        _say(line)
+    return done
+
+
+def _measured(
+    planned: Sequence[Planned],
+    root: Path,
+    slots: Sequence[Slot],
+    at_once: int | None,
+    fresh: bool,
+    say: Callable[[str], None],
+) -> Outlook:
+    """Measure what the forecast lacks -> the forecast."""
+    from experiments import planning
+    from experiments.sweep import Root
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        planning.measure(planned, Root(root), slots, at_once, fresh, say)
+    except KeyboardInterrupt:
+        print("stopped; shapes that were measured are remembered", file=sys.stderr)
+        raise
+    return planning.look_ahead(planned, Root(root), slots, at_once)
+
+
+def _comparison(outlook: Outlook) -> list[str]:
+    """What to say of trials that a forecast was made of and that have finished."""
+    from experiments import plan_display
+
+    found = outlook.comparison
+    return [] if found is None else [plan_display.compared_line(found)]
 
 
 def _carry_out(
@@ -605,16 +734,20 @@ def _check_beside(settings: Sequence[str], study: str) -> None:
 
 
 def _print_report(
-    made: Table, trials: Sequence[Trial], root: Path, beside: Sequence[Table]
+    made: Table,
+    trials: Sequence[Trial],
+    root: Path,
+    beside: Sequence[Table],
+    with_private_texts: bool = False,
 ) -> None:
     from analysis import assembly
 
     width = _console().width if sys.stdout.isatty() else None
-    text, files = assembly.write(made, trials, root, width, beside)
+    text, files = assembly.write(made, trials, root, width, beside, with_private_texts)
     print(text)
     for kind, path in files.items():
-        print(f"{kind:5} {path}")
-    print(f"runs  ablate ui --root {root}")
+        print(f"{kind:8} {path}")
+    print(f"{'runs':8} ablate ui --root {root}")
 
 
 if __name__ == "__main__":

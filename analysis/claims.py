@@ -18,7 +18,7 @@ from analysis.published import Claim, Published
 from analysis.sections import Section
 from analysis.significance import LEVEL, MARGIN, Welch, holm, welch
 from analysis.tables import Table
-from analysis.verdicts import probability
+from analysis.verdict_words import digits, interval, probability
 
 Scores = Mapping[str, Sequence[float]]
 """An arm's scores over seeds."""
@@ -84,7 +84,12 @@ def section(table: Table, published: Published) -> Section | None:
         notes=tuple(Note("", text, "") for text in told),
         content={
             "sentences": [_content(one) for one in found],
-            "rank_correlation": order and order._asdict(),
+            "rank_correlation": order
+            and {
+                "rows": order.rows,
+                "of_means": digits(order.of_means),
+                "of_seeds": [digits(one) for one in order.of_seeds],
+            },
         },
     )
 
@@ -226,9 +231,9 @@ def _content(finding: Finding) -> dict[str, object]:
             {
                 "lower": pair.lower,
                 "higher": pair.higher,
-                "difference": pair.difference,
-                "interval": pair.test and pair.test.interval and list(pair.test.interval),
-                "p_alone": pair.test and pair.test.p,
+                "difference": digits(pair.difference),
+                "interval": pair.test and interval(pair.test),
+                "p_alone": pair.test and digits(pair.test.p),
             }
             for pair in finding.pairs
         ],

@@ -22,8 +22,8 @@ Scorer = Callable[[Floats], Floats]
 RESAMPLES = 1000
 SEED = 12345
 """sacreBLEU's."""
-MOST_ARMS = 40
-"""Arms of a table whose sentences are still resampled: reading more would take minutes."""
+MOST_RUNS = 200
+"""Of a table whose sentences are still resampled: reading more takes more than seconds."""
 
 
 class Resampled(NamedTuple):

@@ -5,8 +5,9 @@ Whoever writes a number and whoever reads one uses the names in METRICS.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lit_transformer.config import Task
 
@@ -33,6 +34,10 @@ MEASURES: Mapping[Task, str] = {"translation": "bleu", "parsing": "f1"}
 """The measure that a table of a task is read for, behind one of `Scored`."""
 
 
+Counts = Mapping[str, Sequence[Sequence[float]]]
+"""`bleu`, `chrf`, `ter`: for each sentence the numbers that sacreBLEU adds up."""
+
+
 class Scores(NamedTuple):
     """Corpus scores, each from 0; BLEU and chrF reach at most 100, TER may exceed it."""
 
@@ -48,11 +53,11 @@ def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
 
     Empty hypotheses are allowed: where all are, BLEU and chrF are 0 and TER is 100.
     """
-    # Here, since the names above are needed in places where sacreBLEU's import is felt.
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-    from sacrebleu.metrics.ter import TER
+    return of_counts(counts(hypotheses, references))
 
+
+def counts(hypotheses: Sequence[str], references: Sequence[str]) -> Counts:
+    """What the scores are computed from. ValueError where the two are not one for one."""
     if len(hypotheses) != len(references):
         raise ValueError(
             f"{len(hypotheses)} hypotheses for {len(references)} references; "
@@ -60,13 +65,40 @@ def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
         )
     if not references:
         raise ValueError("no sentences to score; give at least one hypothesis and its reference")
-    metrics = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    # sacreBLEU's own tests of significance resample what these two calls pass on.
+    return {
+        name: metric._extract_corpus_statistics(hypotheses, [references])
+        for name, metric in _metrics().items()
+    }
+
+
+def of_counts(counted: Counts) -> Scores:
+    """The scores of sentences that have been counted."""
+    metrics = _metrics()
     values = {
-        name: metric.corpus_score(hypotheses, [references]).score
+        name: float(metric._aggregate_and_compute(counted[name]).score)
         for name, metric in metrics.items()
     }
     signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
     return Scores(**values, signatures=signatures)
+
+
+def _metrics() -> dict[str, Any]:
+    """sacreBLEU's metrics for sentences with one reference each."""
+    # Here, since the names above are needed in places where sacreBLEU's import is felt.
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
+
+    metrics: dict[str, Any] = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    for metric in metrics.values():
+        metric.num_refs = 1  # is part of a signature, and told with the references only
+    return metrics
+
+
+def perplexity(nats_per_token: float) -> float:
+    """Per word-piece, of an unsmoothed loss; infinite where that overflows."""
+    return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -76,29 +108,17 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return float(BLEU().corpus_score(hypotheses, [references]).score)
 
 
-def sentence_statistics(
-    hypotheses: Sequence[str], references: Sequence[str]
-) -> npt.NDArray[np.float64]:
-    """What sacreBLEU counts in each sentence (sentences, 10), of which BLEU takes sums.
-
-    Lengths of hypothesis and reference, then n-grams found and there are, each of 1 to 4 tokens.
-    """
+def bleu_counts(hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The `bleu` of `counts` alone (sentences, 10): lengths of hypothesis and reference, then
+    n-grams found and n-grams there are, each of 1 to 4 tokens."""
     import numpy as np
-    from sacrebleu.metrics.bleu import BLEU
 
-    metric = BLEU(effective_order=True)  # of no consequence for counts; False warns of sentences
-    scores = (
-        metric.sentence_score(hypothesis, [reference])
-        for hypothesis, reference in zip(hypotheses, references, strict=True)
-    )
-    return np.array(
-        [(score.sys_len, score.ref_len, *score.counts, *score.totals) for score in scores],
-        dtype=np.float64,
-    )
+    found = _metrics()["bleu"]._extract_corpus_statistics(hypotheses, [references])
+    return np.array(found, dtype=np.float64)
 
 
 def bleu_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The BLEU of `score` for sums of `sentence_statistics`: (..., 10) -> (...)."""
+    """The BLEU of `score` for sums of `bleu_counts`: (..., 10) -> (...)."""
     import numpy as np
 
     lengths, references = sums[..., 0], sums[..., 1]

@@ -1,5 +1,6 @@
 """Scores against hand arithmetic and sacreBLEU itself; the metrics' names."""
 
+import json
 import math
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from lit_transformer.scoring import (
     MEASURES,
     METRICS,
     bleu,
+    bleu_counts,
     bleu_of,
+    counts,
+    of_counts,
+    perplexity,
     score,
-    sentence_statistics,
 )
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
@@ -139,8 +143,19 @@ def test_bleu_of_the_sentences_sums_is_sacrebleus():
         ["nothing", "matches", "here", "at all and longer than that"],
         ["", "", "", ""],
     ):
-        statistics = sentence_statistics(hypotheses, references)
+        statistics = bleu_counts(hypotheses, references)
         assert statistics.shape == (4, 10)
         ours = bleu_of(np.stack([statistics.sum(0), statistics[:2].sum(0)]))
         assert ours[0] == pytest.approx(bleu(hypotheses, references))
         assert ours[1] == pytest.approx(bleu(hypotheses[:2], references[:2]))
+
+
+def test_perplexity_is_the_number_of_equally_likely_words() -> None:
+    assert perplexity(math.log(50)) == pytest.approx(50)
+    assert perplexity(1e9) == math.inf
+
+
+def test_scores_are_of_counts_that_may_be_kept_as_json():
+    kept = json.loads(json.dumps(counts(HYPOTHESES, REFERENCES)))
+    assert of_counts(kept) == score(HYPOTHESES, REFERENCES)
+    assert kept["bleu"][1][:3] == [4, 5, 3]  # words of the two sides, and those they share

@@ -1,6 +1,6 @@
 """Verdicts as words: what the tests of `significance.py` and `sentences.py` say."""
 
-from analysis.sentences import MOST_ARMS, RESAMPLES
+from analysis.sentences import MOST_RUNS, RESAMPLES
 from analysis.significance import LEVEL, MARGIN, Sentences, Verdict, Welch
 from analysis.tables import Table
 
@@ -46,24 +46,34 @@ def how(table: Table) -> list[str]:
             f"Other sentences of the source: {RESAMPLES:,} resamples common to all rows, beside "
             "each verdict in the page and in JSON, not corrected."
         )
-    elif len(table.rows) > MOST_ARMS:
-        found.append(f"Sentences are not resampled in a table of more than {MOST_ARMS} rows.")
+    elif len(table.runs) > MOST_RUNS:
+        found.append(f"Sentences are not resampled in a table of more than {MOST_RUNS} runs.")
     return found
 
 
-def verdict_object(verdict: Verdict) -> dict[str, object]:
+def as_object(verdict: Verdict) -> dict[str, object]:
     """As JSON has it."""
     test, sentences = verdict.test, verdict.sentences
     return {
         "word": verdict.word,
-        "interval": test and test.interval and list(test.interval),
-        "error": test and test.error,
-        "freedom": test and test.freedom,
-        "p_alone": test and test.p,
-        "p": verdict.p,
-        "p_same": verdict.p_same,
-        "sentences": sentences and sentences._asdict(),
+        "interval": test and interval(test),
+        "error": test and digits(test.error),
+        "freedom": test and digits(test.freedom),
+        "p_alone": test and digits(test.p),
+        "p": digits(verdict.p),
+        "p_same": digits(verdict.p_same),
+        "sentences": sentences
+        and {name: digits(number) for name, number in sentences._asdict().items()},
     }
+
+
+def interval(test: Welch) -> list[float | None] | None:
+    return test.interval and [digits(end) for end in test.interval]
+
+
+def digits(number: float | None) -> float | None:
+    """Six of them: all that another machine gives too."""
+    return None if number is None else float(f"{number:.6g}")
 
 
 def _apart(test: Welch) -> str:
