@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import (
+    claims,
     costs,
     evidence,
     published,
     rendering,
     report,
+    sentence_counts,
     table2,
     table4,
     tables,
@@ -89,7 +91,8 @@ def build(
     about = heading._replace(versions=_versions(trials, source))
     translates = trials[0].config.data.task == "translation"
     figures = published.load() if heading.study == PAPERS_STUDY and translates else None
-    return tables.build(about, trials, found, figures, scored, rates)
+    made = tables.build(about, trials, found, figures, scored, rates)
+    return made.with_sentences(sentence_counts.compared(made, trials, source))
 
 
 def histories(made: Table, source: Source) -> pd.DataFrame:
@@ -105,7 +108,8 @@ def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list
     """
     printed = PRINTED.get(made.heading.study)
     found = [printed([made, *beside], published.load())] if printed else []
-    return [*found, *filter(None, (costs.section(made), views.section(made, curves)))]
+    said = claims.section(made, published.load()) if made.paper_source else None
+    return [*found, *filter(None, (said, costs.section(made), views.section(made, curves)))]
 
 
 def write(
