@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from analysis import published, rendering, report, runs
+from analysis import attention, published, rendering, report, runs
 from analysis.listing import Places
 from analysis.report import Sample
 from analysis.tables import BASE, Heading, Table, build
 from experiments import store
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
+from lit_transformer import attention_maps
+from lit_transformer.attention_maps import Sentence
 from lit_transformer.data import corpora
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.text import Part
@@ -67,7 +69,9 @@ def write(
     drawn = ids if len(made.rows) <= report.MOST_DRAWN else []
     histories = runs.history(store.uri(root), drawn, CURVES)
     places = Places(TRACKER, Root(root.resolve()).trials)
-    files = report.write(made, histories, _samples(trials, root), places, folder.resolve())
+    maps = _maps(trials, root) if drawn else None
+    samples = _samples(trials, root)
+    files = report.write(made, histories, samples, maps, places, folder.resolve())
     return rendering.markdown(made, width), files
 
 
@@ -132,6 +136,20 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
         for arm, lines in texts.items()
         if i < len(lines) and (arm == BASE or lines[i] != texts[BASE][i])
     ]
+
+
+def _maps(trials: Sequence[Trial], root: Path) -> attention.Shown | None:
+    """Attention maps of one seed."""
+    first = min(trial.seed for trial in trials)
+    found: dict[str, list[Sentence]] = {}
+    for trial in trials:
+        if trial.seed == first:
+            found[trial.arm] = []
+            with _left_out():
+                record = Record(Root(root).trial(trial.digest))
+                refuse_links(record.path)
+                found[trial.arm] = attention_maps.read(record)
+    return attention.choose(found, first)
 
 
 def _valid_hypotheses(record: Record) -> list[str] | None:

@@ -30,6 +30,8 @@ class Evaluation(NamedTuple):
     signatures: dict[str, str]
     hypotheses: list[str]
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
+    found: list[Hypothesis]
+    """The same as the search has it."""
 
 
 class _Scored(NamedTuple):
@@ -121,6 +123,7 @@ def evaluate(
         },
         scored.signatures,
         scored.texts,
+        found,
     )
 
 
