@@ -144,11 +144,12 @@ def read(record: Record) -> list[Sentence]:
 def _sentence(about: Mapping[str, Any], tensors: Mapping[str, Weights]) -> Sentence:
     """ValueError and the like where it is none."""
     number, text = about["number"], about["text"]
-    sides = [tuple(about[side]) for side in ("source", "read", "written")]
-    if not isinstance(number, int) or not all(isinstance(x, str) for x in (text, *sum(sides, ()))):
+    source, read, written = (tuple(about[side]) for side in ("source", "read", "written"))
+    words = (text, *source, *read, *written)
+    if not isinstance(number, int) or not all(isinstance(word, str) for word in words):
         raise TypeError("not the numbers and texts of a sentence")
     maps = Maps(*(tensors[f"{number}.{part}"].astype(np.float32) for part in PARTS))
-    sentence = Sentence(number, *sides, text, maps)
+    sentence = Sentence(number, source, read, written, text, maps)
     for part, weights in zip(PARTS, maps, strict=True):
         rows, columns = labels(sentence, part)
         if weights.shape != (*maps.encoder_LHSS.shape[:2], len(rows), len(columns)):

@@ -72,16 +72,23 @@ class Drawing(NamedTuple):
 def draw(title: str, sentence: Sentence) -> Drawing:
     layers, heads = sentence.maps.encoder_LHSS.shape[:2]
     parts = [
-        Panel(
-            *WORDS[part],
-            *([_word(piece) for piece in side] for side in labels(sentence, part)),
-            entropy(weights).round(2).tolist(),
-            distance(weights).round(1).tolist(),
-            _levels(weights),
-        )
-        for part, weights in zip(PARTS, sentence.maps, strict=True)
+        _panel(sentence, part, weights) for part, weights in zip(PARTS, sentence.maps, strict=True)
     ]
     return Drawing(printable(title), printable(sentence.text), layers, heads, parts, ALPHABET)
+
+
+def _panel(sentence: Sentence, part: Part, weights: Weights) -> Panel:
+    title, meaning = WORDS[part]
+    rows, columns = labels(sentence, part)
+    return Panel(
+        title,
+        meaning,
+        [_word(piece) for piece in rows],
+        [_word(piece) for piece in columns],
+        entropy(weights).round(2).tolist(),
+        distance(weights).round(1).tolist(),
+        _levels(weights),
+    )
 
 
 def _word(piece: str) -> str:
@@ -91,7 +98,7 @@ def _word(piece: str) -> str:
 
 def _levels(weights: Weights) -> str:
     steps = np.rint(weights * (len(ALPHABET) - 1)).clip(0, len(ALPHABET) - 1).astype(np.intp)
-    return "".join(np.array([*ALPHABET])[steps].flat)
+    return np.frombuffer(ALPHABET.encode("ascii"), np.uint8)[steps].tobytes().decode("ascii")
 
 
 def fitting(drawings: Iterable[Drawing], room: int) -> tuple[list[Drawing], list[str]]:

@@ -28,8 +28,14 @@ def observe(
         return TooLong(number, longest)
     read = [vocab.bos, *written[:-1]]
     maps = Maps(*(weights.cpu().numpy() for weights in look(model, source, read)))
-    sides = (tuple(vocab.pieces(ids)) for ids in (source, read, written))
-    return Sentence(number, *sides, text, maps)
+    return Sentence(
+        number=number,
+        source=tuple(vocab.pieces(source)),
+        read=tuple(vocab.pieces(read)),
+        written=tuple(vocab.pieces(written)),
+        text=text,
+        maps=maps,
+    )
 
 
 def keep_maps(

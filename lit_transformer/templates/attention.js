@@ -51,6 +51,7 @@ for (const figure of document.querySelectorAll("figure.maps")) {
 
   const paint = (canvas, head) => {
     [canvas.width, canvas.height] = [columns.length, rows.length];
+    canvas.style.aspectRatio = Math.min(Math.max(columns.length / rows.length, 0.75), 1.5);
     const ink = getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number);
     const context = canvas.getContext("2d");
     const image = context.createImageData(columns.length, rows.length);
@@ -103,7 +104,7 @@ for (const figure of document.querySelectorAll("figure.maps")) {
       for (const one of [cells[row][column], table.rows[row + 1].cells[0]]) one.classList.add("here");
       table.rows[0].cells[column + 1].classList.add("here");
       const percent = Math.round(100 * weight(chosen, row, column));
-      cell.textContent = rows[row] + " → " + columns[column] + ": " + percent + " %";
+      cell.textContent = rows[row] + " \u2192 " + columns[column] + ": " + percent + " %";
     };
     const choose = (number) => {
       chosen = number;

@@ -64,6 +64,7 @@ def test_the_page_loads_nothing_and_runs_its_own_script_alone() -> None:
     assert not [attrs for _, attrs in found.tags if {"src", "href"} & attrs.keys()]
     assert not re.findall(r"@import|url\(", text)
     script = text[text.index("<script>") + 8 : text.index("</script>")]
+    assert script.isascii()  # its mark then holds whatever encoding a viewer takes the page for
     mark = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{mark}'" in text
     assert "default-src 'none'" in text
