@@ -38,5 +38,7 @@ def choose(found: Mapping[str, Sequence[Sentence]], seed: int) -> Shown | None:
         if one.number == number
     ]
     chosen, crowded = fitting(drawings, ROOM)
-    there = {drawing.title for drawing in drawings}
-    return Shown(number, seed, chosen, crowded, [arm for arm in found if arm not in there])
+    absent = [
+        arm for arm, sentences in found.items() if all(one.number != number for one in sentences)
+    ]
+    return Shown(number, seed, chosen, crowded, absent)

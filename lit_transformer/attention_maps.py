@@ -51,12 +51,11 @@ class Sentence(NamedTuple):
     maps: Maps
 
 
-class TooLong(NamedTuple):
+class LeftOut(NamedTuple):
     """A sentence without maps."""
 
     number: int
-    tokens: int
-    """On its longer side."""
+    reason: str
 
 
 def labels(sentence: Sentence, part: Part) -> tuple[Sequence[str], Sequence[str]]:
@@ -87,7 +86,7 @@ def distance(weights_LHTS: Weights) -> Weights:
     return means
 
 
-def write(record: Record, observed: Sequence[Sentence | TooLong]) -> None:
+def write(record: Record, observed: Sequence[Sentence | LeftOut]) -> None:
     """The weights first: maps.json is the word that they are there, and holds their checksum."""
     sentences = [one for one in observed if isinstance(one, Sentence)]
     tensors = {
@@ -101,7 +100,7 @@ def write(record: Record, observed: Sequence[Sentence | TooLong]) -> None:
         "format": FORMAT,
         "sha256": hashlib.sha256(content).hexdigest(),
         "sentences": [_object(sentence) for sentence in sentences],
-        "too_long": [one._asdict() for one in observed if isinstance(one, TooLong)],
+        "left_out": [one._asdict() for one in observed if isinstance(one, LeftOut)],
     }
     record.write_json("attention/maps.json", about)
 

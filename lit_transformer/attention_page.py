@@ -16,11 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lit_transformer.attention_maps import (
-    MOST_TOKENS,
     PARTS,
+    LeftOut,
     Part,
     Sentence,
-    TooLong,
     Weights,
     distance,
     entropy,
@@ -114,17 +113,17 @@ def fitting(drawings: Iterable[Drawing], room: int) -> tuple[list[Drawing], list
     return chosen, left_out
 
 
-def page(origin: str, observed: Sequence[Sentence | TooLong]) -> str:
+def page(origin: str, observed: Sequence[Sentence | LeftOut]) -> str:
     """`origin` says whose sentences they are."""
     sentences = [one for one in observed if isinstance(one, Sentence)]
-    too_long = [one for one in observed if isinstance(one, TooLong)]
     drawings = [draw(f"Sentence {one.number}", one) for one in sentences]
     chosen, crowded = fitting(drawings, ROOM)
     left_out = [
-        f"Sentence {one.number} has {one.tokens} tokens; maps are made up to {MOST_TOKENS}."
-        for one in too_long
+        f"Sentence {one.number} is left out: {one.reason}."
+        for one in observed
+        if isinstance(one, LeftOut)
     ]
-    left_out += [f"{title} finds no room on this page." for title in crowded]
+    left_out += [f"{title} is left out: the page has no more room." for title in crowded]
     script = read_template("attention.js")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

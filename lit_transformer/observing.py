@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from lit_transformer import attention_maps, attention_page
-from lit_transformer.attention_maps import MOST_TOKENS, Maps, Sentence, TooLong
+from lit_transformer.attention_maps import MOST_TOKENS, LeftOut, Maps, Sentence
 from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.data.vocab import Vocab
 from lit_transformer.decoding import Hypothesis
@@ -19,15 +21,17 @@ def observe(
     source: Sequence[int],
     hypothesis: Hypothesis,
     text: str,
-) -> Sentence | TooLong:
+) -> Sentence | LeftOut:
     """Of the `number`-th sentence, whose ids `source` end with the end mark. The model is in
     evaluation mode."""
     written = [*hypothesis.ids, *([] if hypothesis.truncated else [vocab.eos])]
     longest = max(len(source), len(written))
     if longest > MOST_TOKENS:
-        return TooLong(number, longest)
+        return LeftOut(number, f"{longest} tokens on a side, and maps are made up to {MOST_TOKENS}")
     read = [vocab.bos, *written[:-1]]
     maps = Maps(*(weights.cpu().numpy() for weights in look(model, source, read)))
+    if not all(np.isfinite(weights).all() for weights in maps):
+        return LeftOut(number, "the model's weights give no numbers")
     return Sentence(
         number=number,
         source=tuple(vocab.pieces(source)),

@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never, final
 import torch
 
 from lit_transformer import checkpoints, config_io
-from lit_transformer.attention_maps import Sentence, TooLong
+from lit_transformer.attention_maps import LeftOut, Sentence
 from lit_transformer.config import Task
 from lit_transformer.data import treebank, vocab
 from lit_transformer.data.cache import sha256
@@ -101,7 +101,7 @@ class Translator:
             for one in outputs
         ]
 
-    def maps(self, outputs: Sequence[Output], texts: Sequence[str]) -> list[Sentence | TooLong]:
+    def maps(self, outputs: Sequence[Output], texts: Sequence[str]) -> list[Sentence | LeftOut]:
         """Where every head looked while it wrote these, whose `texts` are shown with them."""
         return [
             observe(self.model.model, self.vocab, number, output.source, output.hypothesis, text)

@@ -15,6 +15,12 @@ def test_the_first_sentence_that_any_arm_has_is_shown_of_all() -> None:
     assert (shown.crowded, shown.absent) == ([], ["E"])
 
 
+def test_an_arm_with_a_name_that_steers_a_terminal_is_there() -> None:
+    shown = choose({"\t\x1b[31m": [sentence()]}, 1)
+    assert shown is not None
+    assert ([d.title for d in shown.drawings], shown.absent) == (["\\t\\x1b[31m"], [])
+
+
 def test_nobody_s_maps_are_nothing() -> None:
     assert choose({"base": [], "A1": []}, 1) is None
 

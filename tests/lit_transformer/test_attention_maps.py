@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from lit_transformer.attention_maps import (
     PARTS,
-    TooLong,
+    LeftOut,
     distance,
     entropy,
     labels,
@@ -26,7 +26,7 @@ from tests.lit_transformer.sentences import sentence
 def record(tmp_path: Path) -> Record:
     """Maps of two sentences, and a third that is too long."""
     record = Record(tmp_path)
-    write(record, [sentence(1), TooLong(2, 130), sentence(3, words=5)])
+    write(record, [sentence(1), LeftOut(2, "too long"), sentence(3, words=5)])
     return record
 
 
@@ -61,7 +61,7 @@ def test_what_is_written_is_read(record: Record) -> None:
 
 def test_the_json_tells_words_numbers_and_what_is_left_out(record: Record) -> None:
     told = about(record)
-    assert told["too_long"] == [{"number": 2, "tokens": 130}]
+    assert told["left_out"] == [{"number": 2, "reason": "too long"}]
     one = told["sentences"][0]
     assert one["read"] == ["<s>", *one["written"][:-1]]
     for part, weights in zip(PARTS, sentence(1).maps, strict=True):
@@ -71,7 +71,7 @@ def test_the_json_tells_words_numbers_and_what_is_left_out(record: Record) -> No
 
 def test_equal_maps_are_equal_bytes(record: Record, tmp_path: Path) -> None:
     again = Record(tmp_path / "again")
-    write(again, [sentence(1), TooLong(2, 130), sentence(3, words=5)])
+    write(again, [sentence(1), LeftOut(2, "too long"), sentence(3, words=5)])
     for name in ("maps.json", "maps.safetensors"):
         assert (again.attention / name).read_bytes() == (record.attention / name).read_bytes()
 

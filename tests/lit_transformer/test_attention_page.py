@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lit_transformer.attention_maps import PARTS, TooLong, entropy, labels
+from lit_transformer.attention_maps import PARTS, LeftOut, entropy, labels
 from lit_transformer.attention_page import ALPHABET, draw, fitting, page
 from tests.lit_transformer.sentences import sentence
 
@@ -83,8 +83,8 @@ def test_the_same_sentences_give_the_same_page() -> None:
 
 
 def test_what_is_left_out_is_named() -> None:
-    text = page("of a test", [TooLong(4, 130)])
-    assert "Sentence 4 has 130 tokens; maps are made up to 100." in text
+    text = page("of a test", [LeftOut(4, "too long")])
+    assert "Sentence 4 is left out: too long." in text
     assert not Page(text).figures()
 
 

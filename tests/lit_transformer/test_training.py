@@ -153,8 +153,9 @@ def test_no_maps_where_none_are_asked_for_or_sentences_are_too_long(
     assert attention_maps.read(record) == []
     assert record.attention.exists() is (kept > 0)
     if kept:
-        told = record.read_json("attention/maps.json")["too_long"]
+        told = record.read_json("attention/maps.json")["left_out"]
         assert [one["number"] for one in told] == [1, 2]
+        assert all("and maps are made up to 1" in one["reason"] for one in told)
     assert outcome_without_maps(tmp_path) == outcome_without_maps(trained.directory)
 
 
