@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analysis.tables import Table
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
@@ -129,7 +130,10 @@ def sweep(
     from experiments.store import StoreError
 
     try:
-        _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+        from analysis import assembly
+
+        command = _command(study, setting, trials, only, sets)
+        _print_report(assembly.table(chosen, where, trials, root, command), trials, root, [])
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     raise typer.Exit(0 if done else 1)
@@ -228,20 +232,68 @@ def report(
     seeds: Annotated[str, typer.Option(help="As for sweep; empty: those that have run.")] = "",
     sets: Sets = None,
     root: RootFolder = HERE,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SETTING", help="Of table2 and table4: another setting beside it."),
+    ] = None,
+    rates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rate",
+            metavar="DEVICE=TFLOPS",
+            help="What a device sustains, for the paper's definition of training cost.",
+        ),
+    ] = None,
+    with_private_texts: Annotated[
+        bool, typer.Option(help="Keep what models wrote of your own files in the evidence.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
-    chosen, where = _load(study, setting)
-    trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
-    if as_json:
-        from analysis import assembly, rendering
+    from analysis import assembly, rendering
+    from analysis.rates import parse
+    from analysis.sources import Stored
 
-        made = assembly.table(
-            chosen, where, trials, root, _command(study, setting, trials, only, sets)
-        )
-        print(rendering.json_text(made), end="")
+    stated = parse(rates or ())
+    loaded = [_load(study, name) for name in (setting, *(beside or ()))]
+    _check_beside([where.name for _, where in loaded], loaded[0][0].name)
+    tables = []
+    for name, (chosen, where) in zip((setting, *(beside or ())), loaded, strict=True):
+        trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
+        command = _command(study, name, trials, only, sets)
+        tables.append((assembly.table(chosen, where, trials, root, command, stated), trials))
+    (made, trials), *others = tables
+    more = [table for table, _ in others]
+    if as_json:
+        curves = assembly.histories(made, Stored(root))
+        print(rendering.json_text(made, assembly.sections(made, more, curves)), end="")
         return
-    _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+    _print_report(made, trials, root, more, with_private_texts)
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json", help="A report's JSON file.")],
+    evidence: Annotated[
+        Path | None, typer.Option(help="Its evidence; the file beside it, if not given.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Where the corpus is: data.folder=..."),
+    ] = None,
+    root: RootFolder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Recompute every number of a report from the evidence beside it; nothing is fetched."""
+    from analysis import verdict, verification
+    from experiments.sweep import Root
+
+    given = _overrides(sets)
+    if strange := [key for key in given if not key.startswith(verification.PATHS)]:
+        raise _usage(f"--set {strange[0]}: verify takes {', '.join(verification.PATHS)} alone")
+    outcome = verification.verify(report, evidence, given, Root(root).cache)
+    print(verdict.json_text(outcome) if as_json else verdict.text(outcome), end="")
+    raise typer.Exit(1 if outcome.differences else 0)
 
 
 @app.command()
@@ -598,18 +650,32 @@ def _command(
     return shlex.join([*words, *(word for text in sets or () for word in ("--set", text))])
 
 
+def _check_beside(settings: Sequence[str], study: str) -> None:
+    from analysis.assembly import PRINTED
+
+    if len(settings) > 1 and study not in PRINTED:
+        names = " and ".join(PRINTED)
+        raise _usage(f"--beside goes with {names}, whose reports set settings side by side")
+    twice = next((name for name in settings if settings.count(name) > 1), None)
+    if twice:
+        raise _usage(f"--beside {twice}: the report has this setting already; name each once")
+
+
 def _print_report(
-    study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
+    made: Table,
+    trials: Sequence[Trial],
+    root: Path,
+    beside: Sequence[Table],
+    with_private_texts: bool = False,
 ) -> None:
     from analysis import assembly
 
-    made = assembly.table(study, setting, trials, root, command)
     width = _console().width if sys.stdout.isatty() else None
-    text, files = assembly.write(made, trials, root, width)
+    text, files = assembly.write(made, trials, root, width, beside, with_private_texts)
     print(text)
     for kind, path in files.items():
-        print(f"{kind:5} {path}")
-    print(f"runs  ablate ui --root {root}")
+        print(f"{kind:8} {path}")
+    print(f"{'runs':8} ablate ui --root {root}")
 
 
 if __name__ == "__main__":

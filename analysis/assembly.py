@@ -6,17 +6,32 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from analysis import attention, published, rendering, report, runs
+import pandas as pd
+
+from analysis import (
+    attention,
+    costs,
+    evidence,
+    published,
+    rendering,
+    report,
+    table2,
+    table4,
+    tables,
+    views,
+)
+from analysis.evidence import SUFFIX
+from analysis.gathering import gather
 from analysis.listing import Places
+from analysis.rates import Rate, known
 from analysis.report import Sample
-from analysis.tables import BASE, Heading, Table, build
-from experiments import store
+from analysis.sections import Section
+from analysis.sources import Source, Stored
+from analysis.tables import BASE, Heading, Table
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
 from lit_transformer import attention_maps
 from lit_transformer.attention_maps import Sentence
-from lit_transformer.data import corpora
-from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.text import Part
 from lit_transformer.record import (
     REMEDY,
@@ -26,59 +41,122 @@ from lit_transformer.record import (
     read_own,
     refuse_links,
 )
+from lit_transformer.scoring import Scored
 from lit_transformer.terminal import printable
 
 _log = logging.getLogger(__name__)
 
 PAPERS_STUDY = "table3"
 """The study whose rows the paper printed."""
-PARSERS_STUDY = "table4"
-"""The study that stands beside the paper's parsers."""
+PRINTED = {"table2": table2.section, "table4": table4.section}
+"""Studies whose report has a table as the paper prints it, one setting beside another."""
 TRACKER = "http://127.0.0.1:5000"
 """Where `ablate ui` shows the runs unless told otherwise."""
 SAMPLES = 5
 """Sentences whose translations are shown."""
-CURVES = ("valid.perplexity", "valid.curve_bleu", "valid.curve_f1")
+CURVES = ("valid.perplexity", "valid.curve_bleu", "valid.curve_f1", *views.COSTS)
 
 
 def table(
-    study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
+    study: Study,
+    setting: Setting,
+    trials: Sequence[Trial],
+    root: Path,
+    command: str,
+    stated: Sequence[Rate] = (),
 ) -> Table:
-    """The study's table as far as it has been run; `command` is what completes it."""
-    found = runs.rows(store.uri(root), study.name, setting.name)
+    """The study's table as far as it has been run; `command` is what completes it.
+
+    `stated`: what devices sustain, before the rates of the paper.
+    """
     heading = Heading(
         study=study.name,
         version=str(study.version),
         setting=setting.name,
         description=setting.description,
         command=command,
-        versions=_versions(trials, root),
+        versions={},
     )
+    return build(heading, trials, Stored(root), study.score, known(stated))
+
+
+def build(
+    heading: Heading,
+    trials: Sequence[Trial],
+    source: Source,
+    scored: Scored,
+    rates: Sequence[Rate],
+) -> Table:
+    """The table of these trials; the versions that stand above it are the trials' own."""
+    found = source.runs(heading.study, heading.setting)
+    about = heading._replace(versions=_versions(trials, source))
     translates = trials[0].config.data.task == "translation"
-    figures = published.load() if study.name == PAPERS_STUDY and translates else None
-    parsers = published.load().table4.rows.values() if study.name == PARSERS_STUDY else ()
-    return build(heading, trials, found, figures, [*parsers])
+    figures = published.load() if heading.study == PAPERS_STUDY and translates else None
+    return tables.build(about, trials, found, figures, scored, rates)
+
+
+def histories(made: Table, source: Source) -> pd.DataFrame:
+    """The curves behind a table's pictures and views; none where it has too many rows for them."""
+    drawn = made.runs if len(made.rows) <= report.MOST_DRAWN else []
+    return source.history(drawn, CURVES)
+
+
+def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list[Section]:
+    """What the report has besides its main table.
+
+    `beside`: the same study in other settings, for a study of PRINTED.
+    """
+    printed = PRINTED.get(made.heading.study)
+    found = [printed([made, *beside], published.load())] if printed else []
+    return [*found, *filter(None, (costs.section(made), views.section(made, curves)))]
 
 
 def write(
-    made: Table, trials: Sequence[Trial], root: Path, width: int | None
+    made: Table,
+    trials: Sequence[Trial],
+    root: Path,
+    width: int | None,
+    beside: Sequence[Table],
+    with_private_texts: bool = False,
 ) -> tuple[str, Mapping[str, Path]]:
-    """The table for a terminal of `width` characters (None: any), and its files by format."""
-    folder = root / "mlruns" / "reports" / made.heading.study / made.heading.setting
-    ids = [run.run_id for run in made.runs]
-    drawn = ids if len(made.rows) <= report.MOST_DRAWN else []
-    histories = runs.history(store.uri(root), drawn, CURVES)
+    """The table for a terminal of `width` characters (None: any), and its files by format.
+
+    `with_private_texts`: whether what models wrote of a user's own files goes into the evidence.
+    A report of several settings has none: each setting's own report has.
+    """
+    source = Stored(root)
+    # A plus sign is in no setting's name.
+    names = "+".join(table.heading.setting for table in (made, *beside))
+    folder = (root / "mlruns" / "reports" / made.heading.study / names).resolve()
+    curves = histories(made, source)
+    more = sections(made, beside, curves)
     places = Places(TRACKER, Root(root.resolve()).trials)
-    maps = _maps(trials, root) if drawn else None
-    samples = _samples(trials, root)
-    files = report.write(made, histories, samples, maps, places, folder.resolve())
-    return rendering.markdown(made, width), files
+    maps = _maps(trials, source) if len(made.rows) <= report.MOST_DRAWN else None
+    samples = _samples(trials, source)
+    files = report.write(made, curves, samples, maps, places, folder, more)
+    if not beside:
+        kept = folder / f"report{SUFFIX}"
+        if _write_evidence(made, trials, source, kept, with_private_texts):
+            files["evidence"] = kept
+    return rendering.markdown(made, width, more), files
 
 
-def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
+def _write_evidence(
+    made: Table, trials: Sequence[Trial], source: Source, kept: Path, with_private_texts: bool
+) -> bool:
+    """Whether there is some: not of too many trials."""
+    found = gather(made, trials, source, with_private_texts)
+    if found is not None and evidence.write(found, kept):
+        return True
+    kept.unlink(missing_ok=True)  # that of another table would not verify this one
+    _log.warning("no evidence beside the report: too many trials; --only and --seeds take fewer")
+    return False
+
+
+def _versions(trials: Sequence[Trial], source: Source) -> dict[str, str]:
     """Versions of the software behind the finished trials; several where they differ."""
     found: dict[str, set[str]] = {}
-    for text, path in _environments(trials, root).items():
+    for text, path in _environments(trials, source).items():
         with _left_out():
             about = read_object(text, path, {"python": str, "versions": dict})
             for name, version in {"python": about["python"], **about["versions"]}.items():
@@ -86,13 +164,13 @@ def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
-def _environments(trials: Sequence[Trial], root: Path) -> dict[bytes, str]:
+def _environments(trials: Sequence[Trial], source: Source) -> dict[bytes, str]:
     """What the trials say of theirs: a few texts, however many trials there are, and a place of
     each."""
-    folder, found = Root(root).trials, dict[bytes, str]()
+    found = dict[bytes, str]()
     for trial in trials:
         with _left_out():
-            path = f"{folder}/{trial.digest}/environment.json"
+            path = f"{source.directory(trial.digest)}/environment.json"
             text = read_own(path)
             if text is not None:
                 found.setdefault(text, path)
@@ -108,7 +186,7 @@ def _left_out() -> Iterator[None]:
         _log.warning("left out: %s", printable(str(error)))
 
 
-def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
+def _samples(trials: Sequence[Trial], source: Source) -> list[Sample]:
     """Translations of the first sentences on which some arm differs from base, of one seed."""
     first = min(trial.seed for trial in trials)
     texts: dict[str, list[str]] = {}
@@ -117,11 +195,12 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
         if trial.seed != first:
             continue
         with _left_out():
-            lines = _valid_hypotheses(Record(Root(root).trial(trial.digest)))
+            lines = _valid_hypotheses(Record(source.directory(trial.digest)))
             if lines is not None:
                 texts[trial.arm] = lines
                 if trial.arm == BASE:
-                    valid = _valid_part(trial, root)
+                    corpus = source.corpus(trial.config.data)
+                    valid = corpus and corpus.parts["valid"]
     if valid is None:
         return []
     sources, references = valid.sources(), valid.targets()
@@ -138,7 +217,7 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
     ]
 
 
-def _maps(trials: Sequence[Trial], root: Path) -> attention.Shown | None:
+def _maps(trials: Sequence[Trial], source: Source) -> attention.Shown | None:
     """Attention maps of one seed."""
     first = min(trial.seed for trial in trials)
     found: dict[str, list[Sentence]] = {}
@@ -146,7 +225,7 @@ def _maps(trials: Sequence[Trial], root: Path) -> attention.Shown | None:
         if trial.seed == first:
             found[trial.arm] = []
             with _left_out():
-                record = Record(Root(root).trial(trial.digest))
+                record = Record(source.directory(trial.digest))
                 refuse_links(record.path)
                 found[trial.arm] = attention_maps.read(record)
     return attention.choose(found, first)
@@ -160,11 +239,3 @@ def _valid_hypotheses(record: Record) -> list[str] | None:
         return None if content is None else content.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError:
         raise RecordError(f"{record.hypotheses}/valid.txt: not UTF-8; {REMEDY}") from None
-
-
-def _valid_part(trial: Trial, root: Path) -> Part | None:
-    """The part as the trial read it; None where it is no longer to be had."""
-    try:
-        return corpora.prepare(trial.config.data, Root(root).cache).parts["valid"]
-    except CorpusError:
-        return None

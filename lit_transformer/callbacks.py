@@ -18,7 +18,6 @@ from lit_transformer.data.batching import Update
 from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.evaluation import Progress, cross_entropy, measure, translate
 from lit_transformer.module import TransformerModule
-from lit_transformer.objective import perplexity
 from lit_transformer.peers import Peers
 from lit_transformer.record import MetricsLog, Record
 from lit_transformer.usage import Usage
@@ -169,7 +168,7 @@ class Journal(pl.Callback):
             step,
             {
                 "train.loss": float(outputs["loss"]),
-                "train.perplexity": perplexity(float(outputs["nll"])),
+                "train.perplexity": scoring.perplexity(float(outputs["nll"])),
                 "train.learning_rate": module.rate(step),
                 "train.gradient_norm": float(outputs["gradient_norm"]),
                 "train.target_tokens_per_second": tokens / max(seconds, 1e-9),
@@ -180,7 +179,12 @@ class Journal(pl.Callback):
     def _validate(self, module: TransformerModule, step: int) -> None:
         loss = cross_entropy(module, self.data, "valid")
         self._refuse_non_finite(step, "valid.loss", loss)
-        values = {"valid.loss": loss, "valid.perplexity": perplexity(loss)}
+        values = {
+            "valid.loss": loss,
+            "valid.perplexity": scoring.perplexity(loss),
+            "cost.target_tokens": float(self.target_tokens),
+            "cost.train_seconds": self.train_seconds,
+        }
         sentences = self.data.config.train.valid_sentences
         if sentences:
             found = translate(module, self.data, "valid", 1, sentences, None)

@@ -15,7 +15,6 @@ from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.decoding import Hypothesis, search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.module import TransformerModule
-from lit_transformer.objective import perplexity
 from lit_transformer.wellformed import TreesOnly
 
 Progress = Callable[[str, int, int], None]
@@ -32,6 +31,12 @@ class Evaluation(NamedTuple):
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
     found: list[Hypothesis]
     """The same as the search has it."""
+    loss: float
+    """What the perplexity is of, in nats per token."""
+    truncated: list[int]
+    """Which sentences, from 0, were."""
+    counts: scoring.Counts
+    """What the task's measures are computed from."""
 
 
 class _Scored(NamedTuple):
@@ -40,6 +45,7 @@ class _Scored(NamedTuple):
     scores: dict[str, float]
     signatures: dict[str, str]
     texts: list[str]
+    counts: scoring.Counts
 
 
 @torch.inference_mode()
@@ -115,15 +121,20 @@ def evaluate(
         module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
     )
     scored = module.peers.once(lambda: _scored(data, part, found))
+    loss = cross_entropy(module, data, part)
+    truncated = [place for place, hypothesis in enumerate(found) if hypothesis.truncated]
     return Evaluation(
         {
-            "perplexity": perplexity(cross_entropy(module, data, part)),
+            "perplexity": scoring.perplexity(loss),
             **scored.scores,
-            "truncated": float(sum(hypothesis.truncated for hypothesis in found)),
+            "truncated": float(len(truncated)),
         },
         scored.signatures,
         scored.texts,
         found,
+        loss,
+        truncated,
+        scored.counts,
     )
 
 
@@ -131,15 +142,17 @@ def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Score
     match data.config.data.task:
         case "translation":
             texts = detokenized(data, found)
-            scores = scoring.score(texts, data.corpus.parts[part].targets())
+            counts = scoring.counts(texts, data.corpus.parts[part].targets())
+            scores = scoring.of_counts(counts)
             measures = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
-            return _Scored(measures, scores.signatures, texts)
+            return _Scored(measures, scores.signatures, texts, counts)
         case "parsing":
             outputs = parsed(data, part, found)
-            brackets = parsing.score(treebank.load(data.corpus.trees[part]), outputs)
-            measures = brackets._asdict()
+            counted = parsing.counts(treebank.load(data.corpus.trees[part]), outputs)
+            measures = parsing.of_counts(counted)._asdict()
             signatures = dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
-            return _Scored(measures, signatures, [str(output.tree) for output in outputs])
+            texts = [str(output.tree) for output in outputs]
+            return _Scored(measures, signatures, texts, {"f1": counted})
         case _ as never:
             assert_never(never)
 

@@ -135,6 +135,7 @@ class Record:
         self.checkpoints = path / "checkpoints"
         self.hypotheses = path / "hypotheses"
         self.attention = path / "attention"
+        self.counts = path / "counts"
         self.vocabulary = path / "vocabulary.model"
         self.weights = path / "model.safetensors"
         self.averaged = path / "averaged.safetensors"
@@ -226,8 +227,8 @@ class Record:
 
     def clear_partials(self) -> None:
         """Delete what killed attempts have left half written; for whoever holds the claim."""
-        folders = (self.checkpoints, self.hypotheses, self.attention, self.path / "scores")
-        for folder in (self.path, *folders):
+        scored = (self.hypotheses, self.attention, self.counts, self.path / "scores")
+        for folder in (self.path, self.checkpoints, *scored):
             for path in folder.glob(".*.partial"):
                 if not path.name.startswith(".mirror-"):  # the sweep's, which holds another lock
                     path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ Each phase leaves its outcome in the trial's directory and is passed over by a l
 that a kill costs at most the phase, and in training at most `train.checkpoint_every` updates.
 """
 
+import json
 import platform
 import random
 import time
@@ -321,7 +322,14 @@ def _keep_maps(
 def _save_scores(record: Record, name: str, result: Evaluation) -> dict[str, Any]:
     text = "".join(f"{line}\n" for line in result.hypotheses)
     write_bytes(record.hypotheses / f"{name}.txt", text.encode())
-    found = {"scores": result.scores, "signatures": result.signatures}
+    counts = json.dumps(result.counts, separators=(",", ":"))  # a line, not one a number
+    write_bytes(record.counts / f"{name}.json", counts.encode())
+    found = {
+        "scores": result.scores,
+        "signatures": result.signatures,
+        "loss": result.loss,
+        "truncated": result.truncated,
+    }
     record.write_json(f"scores/{name}.json", found)
     return found
 

@@ -173,9 +173,8 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     assert len(files(swept.root, "result.json")) == 4
     assert "4 of 4 trials finished" in swept.done.out
     assert swept.done.out.count("\nfinished  tiny/") == 4
-    assert {"report.md", "report.csv", "report.tex", "report.html", "report.json"} == set(
-        reports(swept.root)
-    )
+    formats = ("md", "csv", "tex", "html", "json", "evidence.json.bz2")
+    assert {f"report.{name}" for name in formats} == set(reports(swept.root))
 
 
 def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path) -> None:
@@ -232,6 +231,58 @@ def test_the_report_is_an_object_with_the_keys_of_its_page(swept: Swept, toy: To
     whole, each = documented("ablate report")
     assert (set(found), set(found["rows"][0])) == (whole, each)
     assert (found["trials"], found["finished"], found["seeds"]) == (4, 4, [1, 2])
+
+
+def test_a_report_of_table2_sets_one_setting_beside_another(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    """Under other names, what was trained already: no trial runs here."""
+    study, other = tmp_path / "table2.yaml", tmp_path / "other.yaml"
+    text = toy.study.read_text().replace("name: tiny", "name: table2\nscore: test.averaged")
+    study.write_text(text)
+    other.write_text(toy.setting.read_text().replace("name: toy", "name: other"))
+    for setting in (toy.setting, other):
+        assert ablate("sweep", study, "--setting", setting, "--root", swept.root).status == 0
+    assert attempts(swept.root) == [1] * 4
+    words = ["report", study, "--setting", toy.setting, "--beside", other, "--root", swept.root]
+    done = ablate(*words, "--json")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["score"] == "test.averaged.bleu"
+    rows = {row["arm"]: row for row in found["rows"]}
+    ours = {row["arm"]: row["ours"] for row in found["sections"]["table2"]["rows"] if row["arm"]}
+    assert set(ours) == {"base", "A"}
+    for arm, settings in ours.items():
+        assert set(settings) == {"toy", "other"}
+        for measures in settings.values():
+            of_row = rows[arm]["ours"]["test.averaged.bleu"]["values"]
+            assert measures["test.averaged.bleu"]["values"] == of_row
+    assert set(found["sections"]) == {"table2", "costs", "views"}
+    assert ablate(*words).status == 0
+    assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
+
+
+def test_a_report_verifies_until_a_number_in_it_is_another(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    for name, content in reports(swept.root).items():
+        (tmp_path / name).write_bytes(content)
+    report = tmp_path / "report.json"
+    whole = ablate("verify", report, "--json")
+    assert (whole.status, whole.err) == (0, "")
+    found = json.loads(whole.out)
+    assert {*found} == documented("ablate verify")[0]
+    assert (found["verified"], found["scores"]["counts"]) == (True, 4 * 4 * 3)
+    score = json.loads(report.read_text())["rows"][1]["ours"]["valid.perplexity"]["values"][1]
+    report.write_text(report.read_text().replace(str(score), str(score + 0.5)))
+    spoilt = ablate("verify", report)
+    assert spoilt.status == 1
+    told = f"row A, valid.perplexity, seed 2: stated {score + 0.5}, recomputed {score}"
+    assert told in spoilt.out
+    (tmp_path / "report.evidence.json.bz2").write_bytes(b"something else")
+    broken = ablate("verify", report)
+    assert (broken.status, broken.out) == (2, "")
+    assert broken.err.count("\n") == 1
 
 
 def test_a_plan_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
@@ -635,7 +686,21 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["rerun", "0123"], "0123: no run of this id"),
         (["translate", "0123"], "0123: no run of this id"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
+        (["verify", "gone.json"], "gone.json: No such file"),
+        (["verify", "gone.json", "--set", "train.steps=1"], "verify takes data.folder"),
         (["ui", "--host", "0.0.0.0"], "--host 0.0.0.0: others could reach it"),
+        (
+            ["report", "table3", "--setting", "grammar", "--beside", "multi30k-en-de"],
+            "--beside goes with table2 and table4",
+        ),
+        (
+            ["report", "table2", "--setting", "grammar", "--beside", "grammar"],
+            "--beside grammar: the report has this setting already",
+        ),
+        (
+            ["report", "table2", "--setting", "grammar", "--rate", "H100"],
+            "--rate H100: write words of a device's name",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
