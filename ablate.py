@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
     from rich.console import Console
 
     from analysis.tables import Table
+    from experiments.planning import Outlook
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
@@ -137,6 +138,44 @@ def sweep(
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def plan(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    seeds: Seeds = "1",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    gpus: Gpus = None,
+    trials_per_gpu: PerGpu = "1",
+    at_once: AtOnce = None,
+    fresh: Annotated[bool, typer.Option(help="Measure again what was measured before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a sweep of STUDY will take: time, memory and disk, from a few updates of each shape.
+
+    For trials that have finished since: the forecast, what they took, and the error.
+    """
+    from experiments import plan_display
+
+    trials = _expand(*_load(study, setting), seeds, only, sets)
+    planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
+    say = _say_on_stderr if as_json else _say
+    if not as_json:
+        _tell_plan(planned, told)
+    outlook = _measured(planned, root, slots, at_once, fresh, say)
+    if as_json:
+        print(json.dumps(plan_display.plan_json(outlook), indent=1))
+        return
+    console = _console()
+    if outlook.to_run:
+        console.print(plan_display.arms_table(outlook))
+    if outlook.comparison:
+        console.print(plan_display.compared_table(outlook))
+    for line in (*plan_display.lines(outlook), *_comparison(outlook)):
+        _say(line)
 
 
 @app.command()
@@ -544,6 +583,39 @@ def _trials_per_gpu(
     return sharing.share(planned, free, max(1, local.cores() // len(gpus)))
 
 
+def _check_and_plan(
+    trials: Sequence[Trial],
+    root: Path,
+    gpus: str | None,
+    trials_per_gpu: str,
+    at_once: int | None,
+) -> tuple[Sequence[Planned], Sequence[Slot], list[str]]:
+    """Refuse what cannot run -> the plan, where its trials run, and what to tell of that."""
+    from experiments import store, sweep
+
+    sweep.check(trials)
+    store.check(root)
+    planned = sweep.plan(trials, sweep.Root(root))
+    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
+    return planned, *_slots(planned, gpus, trials_per_gpu, at_once)
+
+
+def _tell_plan(planned: Sequence[Planned], told: Sequence[str]) -> None:
+    from experiments import display
+
+    _console().print(display.plan_table(planned))
+    for line in (display.plan_summary(planned), *told):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    _console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _sweep(
     trials: Sequence[Trial],
     root: Path,
@@ -554,21 +626,49 @@ def _sweep(
     as_json: bool,
 ) -> bool:
     """Plan and run -> whether every trial is finished."""
-    from experiments import display, store, sweep
+    from experiments import display, planning
+    from experiments.sweep import Root
 
-    sweep.check(trials)
-    store.check(root)
-    planned = sweep.plan(trials, sweep.Root(root))
+    planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
     if as_json:
         print(json.dumps(display.plan_json(planned), indent=1))
         return True
-    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
-    slots, told = _slots(planned, gpus, trials_per_gpu, at_once)
-    console = _console()
-    console.print(display.plan_table(planned))
-    for line in (display.plan_summary(planned), *told):
-        console.print(line, highlight=False, soft_wrap=True)
-    return dry_run or _carry_out(planned, root, slots, at_once)
+    _tell_plan(planned, told)
+    if dry_run:
+        return True
+    done = _carry_out(planned, root, slots, at_once)
+    for line in _comparison(planning.look_ahead(planned, Root(root), slots, at_once)):
+        _say(line)
+    return done
+
+
+def _measured(
+    planned: Sequence[Planned],
+    root: Path,
+    slots: Sequence[Slot],
+    at_once: int | None,
+    fresh: bool,
+    say: Callable[[str], None],
+) -> Outlook:
+    """Measure what the forecast lacks -> the forecast."""
+    from experiments import planning
+    from experiments.sweep import Root
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        planning.measure(planned, Root(root), slots, at_once, fresh, say)
+    except KeyboardInterrupt:
+        print("stopped; shapes that were measured are remembered", file=sys.stderr)
+        raise
+    return planning.look_ahead(planned, Root(root), slots, at_once)
+
+
+def _comparison(outlook: Outlook) -> list[str]:
+    """What to say of trials that a forecast was made of and that have finished."""
+    from experiments import plan_display
+
+    found = outlook.comparison
+    return [] if found is None else [plan_display.compared_line(found)]
 
 
 def _carry_out(

@@ -187,16 +187,21 @@ def _left_out(part: "TokenizedPart", limit: int) -> str:
     return "".join(f"; {count:,} {what}" for count, what in counts if count)
 
 
+def order(planned: Sequence[Planned]) -> list[Planned]:
+    """As trials are started: the costliest first, so that the last ones end together."""
+    return sorted(planned, key=lambda item: -item.flops)
+
+
 def run(
     planned: Sequence[Planned], root: Root, runner: Runner, mirror: Mirror, display: Display
 ) -> None:
-    """Train what is not over, the costliest first, so that the last ones end together.
+    """Train what is not over, in `order`.
 
     What ends badly is tried again where that may help. KeyboardInterrupt stops the trials under
     way, each with a checkpoint, and is raised again.
     """
     waiting = []
-    for item in sorted(planned, key=lambda item: -item.flops):
+    for item in order(planned):
         if item.state.is_over:
             mirror.watch(item.trial, item.record.path)
         else:
@@ -255,6 +260,7 @@ def job(item: Planned, root: Root) -> Job:
     """What the worker of a trial is told; the runner adds the device."""
     config = _config(item)
     return Job(
+        purpose="training",
         digest=item.trial.digest,
         config=config_io.dump(config),
         directory=item.record.path.resolve(),

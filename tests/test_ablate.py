@@ -473,6 +473,46 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(
     assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
 
 
+def measuring(root: Path) -> list[Path]:
+    """Folders in which a calibration is at work, or was killed at it."""
+    return sorted((root / "mlruns" / "calibrations").glob(".measuring-*"))
+
+
+@pytest.mark.slow
+def test_a_plan_measures_once_and_is_held_against_what_happened(toy: Toy, tmp_path: Path) -> None:
+    words = (toy.study, "--setting", toy.setting, "--root", tmp_path)
+    first = ablate("plan", *words, "--json")
+    assert first.status == 0, first.err
+    made = json.loads(first.out)
+    assert (made["forecast"]["to_run"], made["forecast"]["unknown"]) == (2, 0)
+    assert "measuring 2 shapes" in first.err
+    assert files(tmp_path, "*") == measuring(tmp_path) == []  # no trial has begun
+    again = ablate("plan", *words, "--json")
+    assert json.loads(again.out) == made
+    assert again.err == ""
+    swept = ablate("sweep", *words)
+    assert "forecast of 2 finished trials" in swept.out
+    told = json.loads(ablate("plan", *words, "--json").out)["forecast"]["comparison"]
+    results = [Record(path.parent).result() or {} for path in files(tmp_path, "result.json")]
+    took = [result["scores"]["cost.total_seconds"] for result in results]
+    assert told["actual_seconds"] == pytest.approx(sum(took))
+    assert told["seconds"] == pytest.approx(made["forecast"]["trial_seconds"])
+    assert "took" in ablate("plan", *words).out
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_plan_and_leaves_nothing_half_measured(toy: Toy, tmp_path: Path) -> None:
+    stopped = Started("plan", toy.study, "--setting", toy.setting, "--root", tmp_path)
+    wait_for(lambda: [place for place in measuring(tmp_path) if (place / "log.txt").exists()])
+    stopped.to_the_group(signal.SIGINT)
+    done = stopped.wait()
+    assert done.status == 130
+    assert "are remembered" in done.err
+    assert "Traceback" not in done.err
+    assert stopped.vanishes(), stopped.left()
+    assert measuring(tmp_path) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("group", [True, False], ids=["group", "sweep"])
 def test_a_sigterm_is_a_ctrl_c(swept: Swept, toy: Toy, tmp_path: Path, group: bool) -> None:
