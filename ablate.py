@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from experiments.sweep import Planned
     from lit_transformer.config import Task
     from lit_transformer.config_io import Given
-    from lit_transformer.translator import Translator
+    from lit_transformer.translator import Output, Translator
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,6 +54,10 @@ PerGpu = Annotated[
     str, typer.Option(metavar="COUNT", help="Trials that share a GPU; auto: as its memory allows.")
 ]
 AtOnce = Annotated[int | None, typer.Option(min=1, help="Most trials at once.")]
+Attention = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.html", dir_okay=False, help="Write a page of attention maps."),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="An MLflow run's id, or a digest.")]
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
@@ -403,11 +407,16 @@ def translate(
     run_id: RunId,
     root: RootFolder = HERE,
     averaged: Annotated[bool, typer.Option(help="Use the averaged model.")] = False,
+    attention: Attention = None,
 ) -> None:
     """Translate standard input, a sentence a line, with a finished run's model."""
     translator = _translator(run_id, root, "translation", averaged)
-    for line in translator.translate(_sentences()):
+    outputs = translator.outputs(_sentences())
+    texts = translator.texts(outputs)
+    for line in texts:
         print(line)
+    if attention is not None:
+        _write_attention(attention, run_id, translator, outputs, texts)
 
 
 @app.command()
@@ -416,14 +425,33 @@ def parse(
     root: RootFolder = HERE,
     averaged: Annotated[bool, typer.Option(help="Use the averaged model.")] = False,
     draw: Annotated[bool, typer.Option(help="Draw the trees in place of brackets.")] = False,
+    attention: Attention = None,
 ) -> None:
     """Write the tree of each sentence of standard input, a line each, words between spaces."""
     from experiments import display
 
     translator = _translator(run_id, root, "parsing", averaged)
-    for tree in translator.parse(_sentences()):
-        brackets = "" if tree is None else str(tree)
+    outputs = translator.outputs(_sentences())
+    texts = ["" if tree is None else str(tree) for tree in translator.trees(outputs)]
+    for brackets in texts:
         print(display.drawn_tree(brackets) if draw and brackets else brackets)
+    if attention is not None:
+        _write_attention(attention, run_id, translator, outputs, texts)
+
+
+def _write_attention(
+    file: Path,
+    run_id: str,
+    translator: Translator,
+    outputs: Sequence[Output],
+    texts: Sequence[str],
+) -> None:
+    from lit_transformer import attention_page
+    from lit_transformer.record import write_bytes
+
+    page = attention_page.page(f"of {run_id}", translator.maps(outputs, texts))
+    write_bytes(file, page.encode())
+    print(f"attention maps: {file}", file=sys.stderr)
 
 
 def _sentences() -> list[str]:

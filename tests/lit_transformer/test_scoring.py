@@ -134,6 +134,17 @@ def test_bleu_alone_is_the_same_bleu():
     assert bleu(hypotheses, references) == score(hypotheses, references).bleu
 
 
+def test_perplexity_is_the_number_of_equally_likely_words() -> None:
+    assert perplexity(math.log(50)) == pytest.approx(50)
+    assert perplexity(1e9) == math.inf
+
+
+def test_scores_are_of_counts_that_may_be_kept_as_json():
+    kept = json.loads(json.dumps(counts(HYPOTHESES, REFERENCES)))
+    assert of_counts(kept) == score(HYPOTHESES, REFERENCES)
+    assert kept["bleu"][1][:3] == [4, 5, 3]  # words of the two sides, and those they share
+
+
 def test_bleu_of_the_sentences_sums_is_sacrebleus():
     """Of a real text, of one that nothing matches, of short ones, and of all of them together."""
     references = ["the cat sat on the mat .", "a dog ran home quickly today", "no", "yes it is so"]
@@ -148,14 +159,3 @@ def test_bleu_of_the_sentences_sums_is_sacrebleus():
         ours = bleu_of(np.stack([statistics.sum(0), statistics[:2].sum(0)]))
         assert ours[0] == pytest.approx(bleu(hypotheses, references))
         assert ours[1] == pytest.approx(bleu(hypotheses[:2], references[:2]))
-
-
-def test_perplexity_is_the_number_of_equally_likely_words() -> None:
-    assert perplexity(math.log(50)) == pytest.approx(50)
-    assert perplexity(1e9) == math.inf
-
-
-def test_scores_are_of_counts_that_may_be_kept_as_json():
-    kept = json.loads(json.dumps(counts(HYPOTHESES, REFERENCES)))
-    assert of_counts(kept) == score(HYPOTHESES, REFERENCES)
-    assert kept["bleu"][1][:3] == [4, 5, 3]  # words of the two sides, and those they share
