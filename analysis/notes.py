@@ -4,7 +4,7 @@ compared. Plain sentences; the writers add the markup."""
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from analysis import verdict_words
+from analysis import verdicts
 from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.tables import PAPER_KEYS, Table
 from lit_transformer.config_io import Scalar
@@ -29,7 +29,7 @@ def notes(table: Table, spanned: bool) -> list[Note]:
 
     `spanned`: the writer prints row (E)'s words in the row itself.
     """
-    found = [Note("", text, "") for text in (_scored(table), *verdict_words.how(table))]
+    found = [Note("", text, "") for text in (_scored(table), *verdicts.how(table))]
     found += [
         Note("", f"{', '.join(scorers)} signature:", signature)
         for signature, scorers in _by_signature(table).items()
