@@ -10,9 +10,9 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from experiments.checkout import Code
+    from experiments.rerun import Now, Origin
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
     from lit_transformer.config import Task
     from lit_transformer.config_io import Given
+    from lit_transformer.record import Record
     from lit_transformer.translator import Translator
 
 app = typer.Typer(
@@ -150,22 +153,50 @@ def run(
 
 
 @app.command()
-def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
-    """Train a run's configuration again, apart from what tables count; print old beside new."""
+def rerun(
+    run_id: RunId,
+    root: RootFolder = HERE,
+    gpus: Gpus = None,
+    at_commit: Annotated[
+        bool, typer.Option(help="Run the code of the run's commit, in a worktree of its own.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option(help="With --at-commit: apply, and run, the run's uncommitted changes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a run's configuration again, apart from what tables count; say whether both agree.
+
+    Names first what differs from the original, and so how strong an agreement is asked for.
+    Exit status: 0 they agree, 1 they do not, or that cannot be judged.
+    """
+    if trust and not at_commit:
+        raise _usage("--trust: goes with --at-commit, which alone applies stored changes")
+    from analysis import agreement
     from experiments import display, sweep
+    from experiments.rerun import ask, differences
     from lit_transformer.record import Record
 
     directory = _directory(run_id, root)
-    item = sweep.plan_again(directory, run_id)
-    old = Record(directory).result(threads=int)
-    slots, _ = _slots([item], gpus, "1", 1)
-    if old is not None and slots[0].gpu is None:  # as many threads, for the same bits
-        slots = [slot._replace(threads=old["threads"]) for slot in slots]
-    done = _carry_out([item], root, slots, 1)
-    new = item.record.result()
-    if old is not None and new is not None:
-        _console().print(display.comparison(old["scores"], new["scores"]))
-    raise typer.Exit(0 if done else 1)
+    old = Record(directory)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        item = sweep.plan_again(directory, run_id)
+        plan = _plan_again(item, old, gpus, at_commit, trust)
+        found = differences(plan.then, plan.now, item.trial.config)
+        asked = ask(found, plan.now, item.trial.config)
+        _console().print(display.differences_table(found, asked))
+        if at_commit:
+            _train_at(plan.now.code, run_id, root, gpus)
+        else:
+            _carry_out([item], root, plan.slots, 1)
+        made = agreement.compare(item.trial, old, item.record, root, asked)
+        before, after = old.result(), item.record.result()
+        if before is not None and after is not None:
+            _console().print(display.comparison(before["scores"], after["scores"]))
+        _console().print(agreement.sentence(made), markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(agreement.as_object(made, found, old, item.record), indent=1))
+    raise typer.Exit(0 if made.verdict == "agreed" else 1)
 
 
 @app.command()
@@ -442,6 +473,44 @@ def _trials_per_gpu(
             "give a number"
         )
     return sharing.share(planned, free, max(1, local.cores() // len(gpus)))
+
+
+class _Again(NamedTuple):
+    """What a rerun is compared with, and where and with which code it will be made."""
+
+    then: Origin
+    now: Now
+    slots: Sequence[Slot]
+
+
+def _plan_again(
+    item: Planned, old: Record, gpus: str | None, at_commit: bool, trust: bool
+) -> _Again:
+    from experiments import checkout
+    from experiments.rerun import Now, changes_to_apply, environment_now, origin
+
+    then = origin(old, item.trial.config)
+    code = checkout.code()
+    if at_commit:
+        code = checkout.Code(then.commit, changes_to_apply(old, then, trust))
+    slots, _ = _slots([item], gpus, "1", 1)
+    gpu, threads = slots[0].gpu, then.environment.get("threads")
+    if isinstance(threads, int) and gpu is None:  # as many threads, for the same bits
+        slots = [slot._replace(threads=threads) for slot in slots]
+    environment = environment_now(gpu, item.trial.config.train.devices, slots[0].threads)
+    return _Again(then, Now(code, gpu is not None, environment), slots)
+
+
+def _train_at(code: Code, run_id: str, root: Path, gpus: str | None) -> None:
+    """`ablate rerun` of another commit; what it does is seen in the trial's directory."""
+    from experiments import worktree
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    words = ["rerun", run_id, "--root", str(root.resolve())]
+    words += [] if gpus is None else ["--gpus", gpus]
+    with worktree.at_commit(code.commit, code.diff) as project:
+        status = worktree.run(project, words)
+    print(f"commit {code.commit[:12]}: its own `ablate rerun` ended with status {status}")
 
 
 def _sweep(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -256,6 +257,7 @@ def test_the_json_page_names_every_command_that_prints_json() -> None:
     page = PAGE.read_text("utf-8")
     commands = ("sweep", "status", "report")
     assert all(f"## `ablate {name} STUDY --setting SETTING" in page for name in commands)
+    assert "## `ablate rerun RUN_ID --json`" in page
 
 
 # One trial
@@ -298,11 +300,27 @@ def test_a_rerun_stands_beside_the_old_and_is_not_counted(swept: Swept, toy: Toy
     assert new.weights.read_bytes() == old.weights.read_bytes()
     compared = [line.split() for line in done.out.splitlines() if line.startswith("valid.bleu")]
     assert [line[-1] for line in compared] == ["+0"]
+    assert "asks for the same bits: code, data, versions and device are" in done.out
+    assert done.out.splitlines()[-1] == "agreed: the same bits"
     found = runs.read(store.uri(swept.root), "tiny", "toy")
     assert found["rerun_of"].dropna().tolist() == [first["run_id"]]
     words = ["report", toy.study, "--setting", toy.setting, "--root", swept.root]
     assert ablate(*words).status == 0
     assert reports(swept.root) == before
+
+
+def test_a_rerun_that_differs_is_told_for_scripts(swept: Swept, tmp_path: Path) -> None:
+    """The copy of a trial, one of whose weights was another."""
+    shutil.copytree(swept.root, tmp_path / "copy")
+    trial = files(tmp_path / "copy", "result.json")[0].parent
+    checksum = trial / "model.safetensors.sha256"
+    checksum.write_text("0" * 64 + checksum.read_text()[64:])
+    done = ablate("rerun", trial.name, "--root", tmp_path / "copy", "--json")
+    assert done.status == 1, done.err
+    told = json.loads(done.out)
+    assert (told["asked"], told["found"], told["verdict"]) == ("bits", "curve", "not agreed")
+    assert [c["what"] for c in told["checks"] if c["agrees"] is False] == ["weights"]
+    assert told["differences"] == []
 
 
 def test_run_trains_a_configuration_file(toy: Toy, swept: Swept, tmp_path: Path) -> None:
@@ -592,6 +610,7 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["run", "table3", "--setting", "grammar"], "write it as STUDY/ARM"),
         (["run", "gone.yaml"], "gone.yaml: no such file"),
         (["rerun", "0123"], "0123: no run of this id"),
+        (["rerun", "0123", "--trust"], "--trust: goes with --at-commit"),
         (["translate", "0123"], "0123: no run of this id"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
         (["ui", "--host", "0.0.0.0"], "--host 0.0.0.0: others could reach it"),
