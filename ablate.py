@@ -125,12 +125,16 @@ def sweep(
     done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json)
     if dry_run:
         return
+    from experiments import mirror
     from experiments.store import StoreError
 
     try:
         _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
+    else:
+        for problem in mirror.send_report(root, chosen.name, where.name):
+            print(problem, file=sys.stderr)
     raise typer.Exit(0 if done else 1)
 
 
@@ -262,11 +266,18 @@ def ui(
     It asks nobody who they are: whoever reached it could change and delete every run. From another
     machine, use a tunnel: ssh -L 5000:127.0.0.1:5000 THIS_MACHINE, then http://127.0.0.1:5000.
     """
+    from analysis import runs
     from experiments import store, tracking
+    from experiments.description import VIEW
+    from lit_transformer.terminal import printable
 
     command, environment = store.ui_command(root, host, port, open_to_network=False)
     tracking.prepare_store(root)
     print(f"MLflow's UI: http://{host}:{port} (Ctrl-C ends it)")
+    for study in runs.studies(store.uri(root)).itertuples():
+        place = f"http://{host}:{port}/#/experiments/{study.experiment_id}/runs"
+        title = printable(f"{study.study} in {study.setting}")
+        print(f"  {title}: {place}?workflowType=machine_learning&viewStateShareKey={VIEW}")
     print("It knows no passwords, so it listens on this machine alone. From another one:")
     print(f"  ssh -L {port}:{host}:{port} {platform.node()}", flush=True)
     os.execvpe(command[0], command, {**os.environ, **environment})

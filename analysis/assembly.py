@@ -11,6 +11,7 @@ from analysis.listing import Places
 from analysis.report import Sample
 from analysis.tables import BASE, Heading, Table, build
 from experiments import store
+from experiments.mirror import reports_path
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
 from lit_transformer.data import corpora
@@ -62,7 +63,7 @@ def write(
     made: Table, trials: Sequence[Trial], root: Path, width: int | None
 ) -> tuple[str, Mapping[str, Path]]:
     """The table for a terminal of `width` characters (None: any), and its files by format."""
-    folder = root / "mlruns" / "reports" / made.heading.study / made.heading.setting
+    folder = reports_path(root) / made.heading.study / made.heading.setting
     ids = [run.run_id for run in made.runs]
     drawn = ids if len(made.rows) <= report.MOST_DRAWN else []
     histories = runs.history(store.uri(root), drawn, CURVES)

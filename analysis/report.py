@@ -7,6 +7,7 @@ browser load nothing else. The same table gives the same bytes.
 import base64
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -17,7 +18,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import latex, listing, plots, rendering
+from analysis import latex, listing, plots, rendering, svg
 from analysis.columns import (
     Column,
     beside_columns,
@@ -32,6 +33,10 @@ from analysis.notes import departures, notes, summary
 from analysis.tables import PERPLEXITY, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
+OVERVIEW_LIMIT = 4500
+"""Characters of an overview: less than MLflow shows as a description."""
+LONGEST_NAME = 60
+"""Characters of a picture's name among files."""
 MOST_DRAWN = 60
 """Rows of a table that still has pictures: more of them show nothing, and take seconds to draw."""
 
@@ -53,15 +58,21 @@ def write(
     places: Places,
     folder: Path,
 ) -> dict[str, Path]:
-    """Writes report.md, .csv, .tex, .json and .html, each whole or not at all -> format: file."""
+    """Writes report.md, .csv, .tex, .json and .html, each whole or not at all -> format: file.
+
+    Beside them, for MLflow: overview.md, and figures/ with each picture of the page.
+    """
+    differences, curves = _differences(table), _curves(table, histories)
     texts = {
         "md": rendering.markdown(table, None),
         "csv": rendering.csv_text(table),
         "tex": latex.document(table),
         "json": rendering.json_text(table),
-        "html": page(table, histories, samples, places, folder),
+        "html": _page(table, differences, curves, samples, places, folder),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / "overview.md", rendering.overview(table, OVERVIEW_LIMIT))
+    _write_figures(folder / "figures", differences, curves)
     return {kind: _replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
 
 
@@ -73,6 +84,18 @@ def page(
     folder: Path,
 ) -> str:
     """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
+    drawn = _differences(table), _curves(table, histories)
+    return _page(table, *drawn, samples, places, folder)
+
+
+def _page(
+    table: Table,
+    differences: Sequence[tuple[str, Markup]],
+    curves: Sequence[tuple[str, list[plots.Panel]]],
+    samples: Sequence[Sample],
+    places: Places,
+    folder: Path,
+) -> str:
     script = (TEMPLATES / "report.js").read_text("utf-8")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -103,8 +126,8 @@ def page(
             listing.lines(row, n, n in firsts, table.measure, here)
             for n, row in enumerate(table.rows)
         ],
-        differences=_differences(table),
-        curves=_curves(table, histories),
+        differences=differences,
+        curves=curves,
         most_drawn=MOST_DRAWN,
         departures=departures(table),
         provenance=_provenance(table),
@@ -151,6 +174,26 @@ def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots
         for metric, title in plots.CURVES.items()
     ]
     return [(title, panels) for title, panels in drawn if panels]
+
+
+def _write_figures(
+    folder: Path,
+    differences: Sequence[tuple[str, Markup]],
+    curves: Sequence[tuple[str, list[plots.Panel]]],
+) -> None:
+    """Each picture as an SVG file; those of an earlier report are removed."""
+    pictures = [plots.Panel(title, picture, ()) for title, picture in differences]
+    for title, panels in curves:
+        pictures += [panel._replace(title=f"{title}, {panel.title}") for panel in panels]
+    folder.mkdir(exist_ok=True)
+    names = set()
+    for number, (title, picture, key) in enumerate(pictures, start=1):
+        words = re.sub(r"[^A-Za-z0-9.]+", "-", title).strip("-").lower()[:LONGEST_NAME]
+        names.add(f"{number:02}-{words}.svg")
+        _replace(folder / f"{number:02}-{words}.svg", svg.alone(str(picture), title, key))
+    for path in folder.glob("*.svg"):
+        if path.name not in names:
+            path.unlink()
 
 
 def _provenance(table: Table) -> Mapping[str, list[str]]:

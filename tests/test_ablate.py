@@ -128,7 +128,7 @@ def in_mlflow(root: Path) -> pd.DataFrame:
 
 def reports(root: Path) -> dict[str, bytes]:
     folder = root / "mlruns" / "reports" / "tiny" / "toy"
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def told(message: str) -> str:
