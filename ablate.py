@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analysis.tables import Table
     from experiments.checkout import Code
     from experiments.rerun import Now, Origin
     from experiments.runners.local import Slot
@@ -129,13 +130,36 @@ def sweep(
     from experiments.store import StoreError
 
     try:
-        _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+        from analysis import assembly
+
+        command = _command(study, setting, trials, only, sets)
+        _print_report(assembly.table(chosen, where, trials, root, command), trials, root, [])
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     else:
         for problem in mirror.send_report(root, chosen.name, where.name):
             print(problem, file=sys.stderr)
     raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def prepare(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+) -> None:
+    """Fetch and check the corpus that STUDY needs, make its vocabulary and ids; train nothing."""
+    from experiments import store, sweep
+
+    trials = _expand(*_load(study, setting), "1", only, sets)
+    sweep.check(trials)
+    store.check(root)
+    sweep.prepare(trials, sweep.Root(root), print)
+    for name, checksum in sorted({item for trial in trials for item in trial.checksums.items()}):
+        print(f"  {name}: {checksum}")
+    print(f"ready in {sweep.Root(root).cache}: `ablate sweep` goes on from here, offline")
 
 
 @app.command()
@@ -239,20 +263,39 @@ def report(
     seeds: Annotated[str, typer.Option(help="As for sweep; empty: those that have run.")] = "",
     sets: Sets = None,
     root: RootFolder = HERE,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SETTING", help="Of table2 and table4: another setting beside it."),
+    ] = None,
+    rates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rate",
+            metavar="DEVICE=TFLOPS",
+            help="What a device sustains, for the paper's definition of training cost.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
-    chosen, where = _load(study, setting)
-    trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
-    if as_json:
-        from analysis import assembly, rendering
+    from analysis import assembly, rendering
+    from analysis.rates import parse
 
-        made = assembly.table(
-            chosen, where, trials, root, _command(study, setting, trials, only, sets)
-        )
-        print(rendering.json_text(made), end="")
+    stated = parse(rates or ())
+    loaded = [_load(study, name) for name in (setting, *(beside or ()))]
+    _check_beside([where.name for _, where in loaded], loaded[0][0].name)
+    tables = []
+    for name, (chosen, where) in zip((setting, *(beside or ())), loaded, strict=True):
+        trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
+        command = _command(study, name, trials, only, sets)
+        tables.append((assembly.table(chosen, where, trials, root, command, stated), trials))
+    (made, trials), *others = tables
+    more = [table for table, _ in others]
+    if as_json:
+        curves = assembly.histories(made, root)
+        print(rendering.json_text(made, assembly.sections(made, more, curves)), end="")
         return
-    _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+    _print_report(made, trials, root, more)
 
 
 @app.command()
@@ -630,14 +673,24 @@ def _command(
     return shlex.join([*words, *(word for text in sets or () for word in ("--set", text))])
 
 
+def _check_beside(settings: Sequence[str], study: str) -> None:
+    from analysis.assembly import PRINTED
+
+    if len(settings) > 1 and study not in PRINTED:
+        names = " and ".join(PRINTED)
+        raise _usage(f"--beside goes with {names}, whose reports set settings side by side")
+    twice = next((name for name in settings if settings.count(name) > 1), None)
+    if twice:
+        raise _usage(f"--beside {twice}: the report has this setting already; name each once")
+
+
 def _print_report(
-    study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
+    made: Table, trials: Sequence[Trial], root: Path, beside: Sequence[Table]
 ) -> None:
     from analysis import assembly
 
-    made = assembly.table(study, setting, trials, root, command)
     width = _console().width if sys.stdout.isatty() else None
-    text, files = assembly.write(made, trials, root, width)
+    text, files = assembly.write(made, trials, root, width, beside)
     print(text)
     for kind, path in files.items():
         print(f"{kind:5} {path}")

@@ -18,7 +18,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import latex, listing, plots, rendering, svg
+from analysis import frontier, latex, listing, plots, rendering, svg
 from analysis.columns import (
     Column,
     beside_columns,
@@ -30,7 +30,8 @@ from analysis.columns import (
 )
 from analysis.listing import Places
 from analysis.notes import departures, notes, summary
-from analysis.tables import PERPLEXITY, Table
+from analysis.sections import Section
+from analysis.tables import Table
 
 TEMPLATES = Path(__file__).with_name("templates")
 OVERVIEW_LIMIT = 4500
@@ -51,28 +52,37 @@ class Sample(NamedTuple):
     hypothesis: str
 
 
+class Pictures(NamedTuple):
+    """Of a page; each with its title."""
+
+    differences: list[tuple[str, Markup]]
+    frontiers: list[tuple[str, Markup]]
+    curves: list[tuple[str, list[plots.Panel]]]
+
+
 def write(
     table: Table,
     histories: pd.DataFrame,
     samples: Sequence[Sample],
     places: Places,
     folder: Path,
+    sections: Sequence[Section] = (),
 ) -> dict[str, Path]:
     """Writes report.md, .csv, .tex, .json and .html, each whole or not at all -> format: file.
 
     Beside them, for MLflow: overview.md, and figures/ with each picture of the page.
     """
-    differences, curves = _differences(table), _curves(table, histories)
+    pictures = _pictures(table, histories)
     texts = {
-        "md": rendering.markdown(table, None),
+        "md": rendering.markdown(table, None, sections),
         "csv": rendering.csv_text(table),
-        "tex": latex.document(table),
-        "json": rendering.json_text(table),
-        "html": _page(table, differences, curves, samples, places, folder),
+        "tex": latex.document(table, sections),
+        "json": rendering.json_text(table, sections),
+        "html": _page(table, pictures, samples, places, folder, sections),
     }
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / "overview.md", rendering.overview(table, OVERVIEW_LIMIT))
-    _write_figures(folder / "figures", differences, curves)
+    _write_figures(folder / "figures", pictures)
     return {kind: _replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
 
 
@@ -82,19 +92,19 @@ def page(
     samples: Sequence[Sample],
     places: Places,
     folder: Path,
+    sections: Sequence[Section] = (),
 ) -> str:
     """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
-    drawn = _differences(table), _curves(table, histories)
-    return _page(table, *drawn, samples, places, folder)
+    return _page(table, _pictures(table, histories), samples, places, folder, sections)
 
 
 def _page(
     table: Table,
-    differences: Sequence[tuple[str, Markup]],
-    curves: Sequence[tuple[str, list[plots.Panel]]],
+    pictures: Pictures,
     samples: Sequence[Sample],
     places: Places,
     folder: Path,
+    sections: Sequence[Section],
 ) -> str:
     script = (TEMPLATES / "report.js").read_text("utf-8")
     environment = Environment(
@@ -126,8 +136,11 @@ def _page(
             listing.lines(row, n, n in firsts, table.measure, here)
             for n, row in enumerate(table.rows)
         ],
-        differences=differences,
-        curves=curves,
+        leading=[(one, _tops(one.columns)) for one in sections if one.leads],
+        sections=[(one, _tops(one.columns)) for one in sections if not one.leads],
+        differences=pictures.differences,
+        frontiers=pictures.frontiers,
+        curves=pictures.curves,
         most_drawn=MOST_DRAWN,
         departures=departures(table),
         provenance=_provenance(table),
@@ -147,22 +160,28 @@ def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
     return found
 
 
-def _differences(table: Table) -> list[tuple[str, Markup]]:
+def _pictures(table: Table, histories: pd.DataFrame) -> Pictures:
     if len(table.rows) > MOST_DRAWN:
-        return []
+        return Pictures([], [], [])
+    return Pictures(_differences(table), _frontiers(table, histories), _curves(table, histories))
+
+
+def _differences(table: Table) -> list[tuple[str, Markup]]:
     drawn = [
         (
             f"{table.scorer.upper()}, points from base",
             plots.differences(table, table.measure, "bleu"),
         ),
-        ("Perplexity, per cent from base", plots.differences(table, PERPLEXITY, "ppl")),
+        ("Perplexity, per cent from base", plots.differences(table, table.perplexity, "ppl")),
     ]
     return [(title, Markup(picture)) for title, picture in drawn if picture]
 
 
+def _frontiers(table: Table, histories: pd.DataFrame) -> list[tuple[str, Markup]]:
+    return [(title, Markup(drawn)) for title, drawn in frontier.pictures(table, histories)]
+
+
 def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots.Panel]]]:
-    if len(table.rows) > MOST_DRAWN:
-        return []
     drawn = [
         (
             title,
@@ -176,18 +195,15 @@ def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots
     return [(title, panels) for title, panels in drawn if panels]
 
 
-def _write_figures(
-    folder: Path,
-    differences: Sequence[tuple[str, Markup]],
-    curves: Sequence[tuple[str, list[plots.Panel]]],
-) -> None:
+def _write_figures(folder: Path, pictures: Pictures) -> None:
     """Each picture as an SVG file; those of an earlier report are removed."""
-    pictures = [plots.Panel(title, picture, ()) for title, picture in differences]
-    for title, panels in curves:
-        pictures += [panel._replace(title=f"{title}, {panel.title}") for panel in panels]
+    alone = (*pictures.differences, *pictures.frontiers)
+    panels = [plots.Panel(title, picture, ()) for title, picture in alone]
+    for title, some in pictures.curves:
+        panels += [panel._replace(title=f"{title}, {panel.title}") for panel in some]
     folder.mkdir(exist_ok=True)
     names = set()
-    for number, (title, picture, key) in enumerate(pictures, start=1):
+    for number, (title, picture, key) in enumerate(panels, start=1):
         words = re.sub(r"[^A-Za-z0-9.]+", "-", title).strip("-").lower()[:LONGEST_NAME]
         names.add(f"{number:02}-{words}.svg")
         _replace(folder / f"{number:02}-{words}.svg", svg.alone(str(picture), title, key))

@@ -123,7 +123,8 @@ def sync_all(root: Path) -> list[str]:
     `send_report` for every report."""
     items, problems = _gathered(root, _wanted)
     problems += _send_all(root, items)
-    for setting in [s for study in _folders(reports_path(root)) for s in _folders(study)]:
+    folders = [s for study in _folders(reports_path(root)) for s in _folders(study)]
+    for setting in (s for s in folders if "+" not in s.name):  # a report of several has no run
         problems += send_report(root, setting.parent.name, setting.name)
     return problems
 

@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 from analysis import runs
-from experiments import store
+from experiments import checkout, store
 from lit_transformer.record import Record, read_lines
+from tests.experiments import repository
 from tests.toy import CURVE_STEPS, PAGE, STUDY, Toy, documented, write_nvidia_smi, write_toy
 
 ABLATE = Path(sys.executable).with_name("ablate")
@@ -178,6 +179,16 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     )
 
 
+def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path) -> None:
+    words = ["prepare", toy.study, "--setting", toy.setting, "--root", tmp_path]
+    done = ablate(*words)
+    assert done.status == 0, done.err
+    text = hashlib.sha256((toy.folder / "train.en").read_bytes()).hexdigest()
+    assert f"train.source: {text}" in done.out
+    assert list((tmp_path / "mlruns" / "cache").glob("files-train-*"))
+    assert not (tmp_path / "mlruns" / "trials").exists()
+
+
 def test_mlflow_has_one_run_of_each_trial_with_its_curves(swept: Swept) -> None:
     found = in_mlflow(swept.root)
     assert found["status"].tolist() == ["FINISHED"] * 4
@@ -222,6 +233,35 @@ def test_the_report_is_an_object_with_the_keys_of_its_page(swept: Swept, toy: To
     whole, each = documented("ablate report")
     assert (set(found), set(found["rows"][0])) == (whole, each)
     assert (found["trials"], found["finished"], found["seeds"]) == (4, 4, [1, 2])
+
+
+def test_a_report_of_table2_sets_one_setting_beside_another(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    """Under other names, what was trained already: no trial runs here."""
+    study, other = tmp_path / "table2.yaml", tmp_path / "other.yaml"
+    text = toy.study.read_text().replace("name: tiny", "name: table2\nscore: test.averaged")
+    study.write_text(text)
+    other.write_text(toy.setting.read_text().replace("name: toy", "name: other"))
+    for setting in (toy.setting, other):
+        assert ablate("sweep", study, "--setting", setting, "--root", swept.root).status == 0
+    assert attempts(swept.root) == [1] * 4
+    words = ["report", study, "--setting", toy.setting, "--beside", other, "--root", swept.root]
+    done = ablate(*words, "--json")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["score"] == "test.averaged.bleu"
+    rows = {row["arm"]: row for row in found["rows"]}
+    ours = {row["arm"]: row["ours"] for row in found["sections"]["table2"]["rows"] if row["arm"]}
+    assert set(ours) == {"base", "A"}
+    for arm, settings in ours.items():
+        assert set(settings) == {"toy", "other"}
+        for measures in settings.values():
+            of_row = rows[arm]["ours"]["test.averaged.bleu"]["values"]
+            assert measures["test.averaged.bleu"]["values"] == of_row
+    assert set(found["sections"]) == {"table2", "costs", "views"}
+    assert ablate(*words).status == 0
+    assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
 
 
 def test_a_plan_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
@@ -321,6 +361,54 @@ def test_a_rerun_that_differs_is_told_for_scripts(swept: Swept, tmp_path: Path) 
     assert (told["asked"], told["found"], told["verdict"]) == ("bits", "curve", "not agreed")
     assert [c["what"] for c in told["checks"] if c["agrees"] is False] == ["weights"]
     assert told["differences"] == []
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of this project as it stands, whose own code `ablate` then runs."""
+    folder = tmp_path / "project"
+    for part in checkout.PARTS:
+        here = checkout.HERE / part
+        if here.is_dir():
+            shutil.copytree(here, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(here, folder / part)
+    repository.git(folder, "init", "--quiet")
+    (folder / ".gitignore").write_text("__pycache__/\n")
+    repository.git(folder, "add", ".")
+    repository.git(folder, "commit", "--quiet", "-m", "first")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_code_of_a_run_s_commit_runs_beside_the_user_s_own(
+    project: Path, toy: Toy, tmp_path: Path
+) -> None:
+    """Its uncommitted changes too, where they are trusted."""
+    evaluation = project / "lit_transformer" / "averaging.py"
+    committed = evaluation.read_text()
+    evaluation.write_text(f"{committed}\n# changed\n")
+    words = ["run", f"{toy.study}/A", "--setting", toy.setting, "--root", tmp_path]
+    assert ablate(*words).status == 0
+    (trial,) = [path.parent for path in files(tmp_path, "result.json")]
+    evaluation.write_text(committed.replace("def average(", "def averaged("))
+    repository.git(project, "commit", "--quiet", "-am", "nothing can be trained with this")
+    before = repository.contents(project)
+    again = ["rerun", trial.name, "--root", tmp_path, "--at-commit"]
+    refused = ablate(*again)
+    assert (refused.status, refused.out) == (2, "")
+    assert "which --trust would apply and run" in refused.err
+    done = ablate(*again, "--trust", "--json")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert (told["differences"], told["found"]) == ([], "bits")
+    new = [line for line in Record(trial / "reruns" / "1").read_attempts() if "commit" in line]
+    assert [line["changes"] for line in new] == [
+        path.stem for path in (trial / "changes").iterdir()
+    ]
+    assert repository.contents(project) == before
 
 
 def test_run_trains_a_configuration_file(toy: Toy, swept: Swept, tmp_path: Path) -> None:
@@ -614,6 +702,18 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["translate", "0123"], "0123: no run of this id"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
         (["ui", "--host", "0.0.0.0"], "--host 0.0.0.0: others could reach it"),
+        (
+            ["report", "table3", "--setting", "grammar", "--beside", "multi30k-en-de"],
+            "--beside goes with table2 and table4",
+        ),
+        (
+            ["report", "table2", "--setting", "grammar", "--beside", "grammar"],
+            "--beside grammar: the report has this setting already",
+        ),
+        (
+            ["report", "table2", "--setting", "grammar", "--rate", "H100"],
+            "--rate H100: write words of a device's name",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

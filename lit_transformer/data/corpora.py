@@ -74,6 +74,22 @@ def checksums(data: DataConfig) -> dict[str, str]:
             assert_never(never)
 
 
+def title(data: DataConfig) -> str:
+    """`multi30k en-de`, `wsj_sample`."""
+    match data.task:
+        case "translation":
+            return f"{data.corpus} {data.source_language}-{data.target_language}"
+        case "parsing":
+            return data.corpus
+        case _ as never:
+            assert_never(never)
+
+
+def origin(data: DataConfig) -> str:
+    """What must be said of the corpus wherever it is named, its licence; empty: nothing."""
+    return treebank.origin(data)
+
+
 def check(data: DataConfig) -> None:
     """Find what would fail, before any training: CorpusError with the remedy.
 
@@ -99,6 +115,21 @@ def check(data: DataConfig) -> None:
             assert_never(never)
 
 
+def has_test(data: DataConfig) -> bool:
+    """Whether the corpus has a test part."""
+    match data.corpus:
+        case "files":
+            return data.files is not None and data.files.test is not None
+        case "treebank":
+            return data.trees is not None and data.trees.test is not None
+        case "wsj_sample":
+            return False
+        case "grammar" | "grammar_trees" | "multi30k" | "wmt14":
+            return True
+        case _ as never:
+            assert_never(never)
+
+
 def prepare(data: DataConfig, cache: Path) -> Corpus:
     """The corpus, fetched or generated into `cache` where need be. Safe in several processes."""
     identity = key_of(
@@ -107,7 +138,7 @@ def prepare(data: DataConfig, cache: Path) -> Corpus:
             "checksums": checksums(data),
             "languages": [data.source_language, data.target_language],
             "train_sentences": data.train_sentences,
-            **({"tags": data.tags, "closing": data.closing} if data.task == "parsing" else {}),
+            **(treebank.form(data) if data.task == "parsing" else {}),
         }
     )
     match data.task:
