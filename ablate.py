@@ -204,6 +204,7 @@ def rerun(
     from experiments import display, sweep
     from experiments.rerun import ask, differences
     from lit_transformer.record import Record
+    from lit_transformer.terminal import printable
 
     directory = _directory(run_id, root)
     old = Record(directory)
@@ -221,7 +222,8 @@ def rerun(
         before, after = old.result(), item.record.result()
         if before is not None and after is not None:
             _console().print(display.comparison(before["scores"], after["scores"]))
-        _console().print(agreement.sentence(made), markup=False, highlight=False, soft_wrap=True)
+        told = printable(agreement.sentence(made))
+        _console().print(told, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print(json.dumps(agreement.as_object(made, found, old, item.record), indent=1))
     raise typer.Exit(0 if made.verdict == "agreed" else 1)

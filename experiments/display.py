@@ -145,7 +145,7 @@ def differences_table(found: Sequence[Difference], asked: Asked) -> Group:
     table = Columns(dict.fromkeys(("differs", "original", "now"), "left"))
     for one in found:
         table.add_row(one.what, one.then, one.now)
-    asks = Text(f"asks for {WORDS[asked.strength]}: {asked.reason}")
+    asks = Text(printable(f"asks for {WORDS[asked.strength]}: {asked.reason}"))
     return Group(table if found else Text("nothing known differs from the original"), asks)
 
 

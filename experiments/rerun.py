@@ -183,7 +183,8 @@ def _of_code(then: Origin, code: Code, config: RunConfig) -> Iterator[Difference
     if then.changes != code.changes or (then.dirty and not then.changes):
         now = f"some ({code.changes[:12]})" if code.dirty else "none"
         yield Difference("uncommitted code", _changes(then), now, "curve")
-    if then.commit != code.commit and digest(config, then.checksums) != then.digest:
+    is_other = (then.commit, then.changes) != (code.commit, code.changes) or not code.commit
+    if is_other and digest(config, then.checksums) != then.digest:
         # A change of the arithmetic or of a default raises it, and no other changes a digest.
         yield Difference("NUMERICS", "another", str(NUMERICS), "statistics")
 

@@ -92,7 +92,8 @@ def run(project: Path, words: Sequence[str]) -> int:
         [sys.executable, str(project / "ablate.py"), *words],
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno(),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # The user's code lies in the current folder, where Python would look first.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"},
         process_group=0,  # the terminal's Ctrl-C comes from here alone, once
         preexec_fn=partial(tie_to_parent, os.getpid()),
     )

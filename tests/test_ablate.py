@@ -174,9 +174,10 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     assert len(files(swept.root, "result.json")) == 4
     assert "4 of 4 trials finished" in swept.done.out
     assert swept.done.out.count("\nfinished  tiny/") == 4
-    assert {"report.md", "report.csv", "report.tex", "report.html", "report.json"} == set(
-        reports(swept.root)
-    )
+    kinds = ("md", "csv", "tex", "html", "json")
+    assert {f"report.{kind}" for kind in kinds} | {"overview.md"} == {
+        name for name in reports(swept.root) if not name.endswith(".svg")
+    }
 
 
 def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path) -> None:
@@ -187,6 +188,13 @@ def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path)
     assert f"train.source: {text}" in done.out
     assert list((tmp_path / "mlruns" / "cache").glob("files-train-*"))
     assert not (tmp_path / "mlruns" / "trials").exists()
+
+
+def test_mlflow_has_the_report_at_its_study(swept: Swept) -> None:
+    (figure,) = (swept.root / "mlruns" / "artifacts").glob("*/*/*/artifacts/figures/01-*.svg")
+    study = figure.parents[1]
+    assert (study / "report.html").read_bytes() == reports(swept.root)["report.html"]
+    assert study.parent.name not in in_mlflow(swept.root)["run_id"].tolist()
 
 
 def test_mlflow_has_one_run_of_each_trial_with_its_curves(swept: Swept) -> None:
@@ -367,6 +375,7 @@ def test_a_rerun_that_differs_is_told_for_scripts(swept: Swept, tmp_path: Path) 
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of this project as it stands, whose own code `ablate` then runs."""
     folder = tmp_path / "project"
+    folder.mkdir()
     for part in checkout.PARTS:
         here = checkout.HERE / part
         if here.is_dir():
@@ -387,13 +396,15 @@ def test_the_code_of_a_run_s_commit_runs_beside_the_user_s_own(
     project: Path, toy: Toy, tmp_path: Path
 ) -> None:
     """Its uncommitted changes too, where they are trusted."""
-    evaluation = project / "lit_transformer" / "averaging.py"
-    committed = evaluation.read_text()
-    evaluation.write_text(f"{committed}\n# changed\n")
+    averaging = project / "lit_transformer" / "averaging.py"
+    committed = averaging.read_text()
+    averaging.write_text(f"{committed}\n# changed\n")
     words = ["run", f"{toy.study}/A", "--setting", toy.setting, "--root", tmp_path]
     assert ablate(*words).status == 0
     (trial,) = [path.parent for path in files(tmp_path, "result.json")]
-    evaluation.write_text(committed.replace("def average(", "def averaged("))
+    first, _ = Record(trial).read_attempts()
+    assert first["commit"] == repository.git(project, "rev-parse", "HEAD")  # not of this checkout
+    averaging.write_text(committed.replace("def average(", "def averaged("))
     repository.git(project, "commit", "--quiet", "-am", "nothing can be trained with this")
     before = repository.contents(project)
     again = ["rerun", trial.name, "--root", tmp_path, "--at-commit"]
@@ -404,10 +415,8 @@ def test_the_code_of_a_run_s_commit_runs_beside_the_user_s_own(
     assert done.status == 0, done.err
     told = json.loads(done.out)
     assert (told["differences"], told["found"]) == ([], "bits")
-    new = [line for line in Record(trial / "reruns" / "1").read_attempts() if "commit" in line]
-    assert [line["changes"] for line in new] == [
-        path.stem for path in (trial / "changes").iterdir()
-    ]
+    new, _ = Record(trial / "reruns" / "1").read_attempts()
+    assert (new["commit"], new["changes"]) == (first["commit"], first["changes"])
     assert repository.contents(project) == before
 
 

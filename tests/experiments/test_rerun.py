@@ -194,3 +194,10 @@ def test_changes_that_are_not_there_are_refused(
 def test_this_machine_tells_of_itself_what_a_trial_would() -> None:
     told = rerun.environment_now(None, 1, 3)
     assert told == json.loads(json.dumps(describe(torch.device("cpu"), 1, 3)))
+
+
+def test_uncommitted_arithmetic_is_another_too(then: Origin, config: RunConfig) -> None:
+    older = then._replace(digest="0123456789abcdef")
+    assert found(older, config) == []  # --at-commit: the digest of this code says nothing
+    changed = NOW._replace(code=Code(CODE.commit, b"+NUMERICS = 9\n"))
+    assert [one.what for one in found(older, config, changed)] == ["uncommitted code", "NUMERICS"]
