@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import platform
 import shlex
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analysis.deciding import Deciding
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
@@ -105,7 +107,21 @@ def sweep(
     study: StudyName,
     setting: SettingName,
     only: Only = "",
-    seeds: Seeds = "1",
+    seeds: Annotated[
+        str | None, typer.Option(help="How many seeds, as 3, or which, as 4,7,; 1 if not given.")
+    ] = None,
+    until: Annotated[
+        Literal["decided"] | None,
+        typer.Option(help="In place of --seeds: as many as each row's verdict against base needs."),
+    ] = None,
+    most_seeds: Annotated[
+        int | None,
+        typer.Option(min=3, max=100, help="With --until: most seeds of a row, 13 if not given."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="With --until: a difference smaller than this (BLEU, F1) is none."),
+    ] = None,
     sets: Sets = None,
     root: RootFolder = HERE,
     gpus: Gpus = None,
@@ -115,17 +131,30 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train every arm of STUDY with every seed; what is done stays done."""
-    chosen, where = _load(study, setting)
-    trials = _expand(chosen, where, seeds, only, sets)
     if as_json and not dry_run:
         raise _usage("--json goes with --dry-run; for the results use `ablate report --json`")
-    done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json)
+    _check_until(until, seeds, most_seeds, margin)
+    chosen, where = _load(study, setting)
+    deciding = None
+    if until:
+        deciding = _deciding(chosen, where, most_seeds, margin, only, sets, root)
+        trials = deciding.first
+    else:
+        trials = _expand(chosen, where, seeds or "1", only, sets)
+    done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding)
     if dry_run:
         return
     from experiments.store import StoreError
 
+    words: Sequence[str] = ()
+    if deciding:
+        from analysis import verdicts
+
+        trials = verdicts.asked([deciding.found], deciding.all, root)
+        words = verdicts.options(deciding.found).split()
     try:
-        _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+        command = _command(study, setting, trials, only, sets, words)
+        _print_report(chosen, where, trials, root, command)
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     raise typer.Exit(0 if done else 1)
@@ -144,7 +173,7 @@ def run(
 ) -> None:
     """Train one configuration: an arm of a study, or a configuration file."""
     trial = _one_trial(what, setting, seed, sets)
-    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
+    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False, deciding=None)
     _print_scores(root, trial.digest)
     raise typer.Exit(0 if done else 1)
 
@@ -161,7 +190,7 @@ def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
     slots, _ = _slots([item], gpus, "1", 1)
     if old is not None and slots[0].gpu is None:  # as many threads, for the same bits
         slots = [slot._replace(threads=old["threads"]) for slot in slots]
-    done = _carry_out([item], root, slots, 1)
+    done = _carry_out([item], root, slots, 1, None)
     new = item.record.result()
     if old is not None and new is not None:
         _console().print(display.comparison(old["scores"], new["scores"]))
@@ -207,17 +236,19 @@ def report(
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
+    from analysis import assembly, rendering, verdicts
+
     chosen, where = _load(study, setting)
     trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
+    words: Sequence[str] = ()
+    if not seeds and (found := verdicts.read(root, chosen.name, where.name, trials)):
+        trials = verdicts.asked(found, trials, root)
+        words = verdicts.options(found[-1]).split()
+    command = _command(study, setting, trials, only, sets, words)
     if as_json:
-        from analysis import assembly, rendering
-
-        made = assembly.table(
-            chosen, where, trials, root, _command(study, setting, trials, only, sets)
-        )
-        print(rendering.json_text(made), end="")
+        print(rendering.json_text(assembly.table(chosen, where, trials, root, command)), end="")
         return
-    _print_report(chosen, where, trials, root, _command(study, setting, trials, only, sets))
+    _print_report(chosen, where, trials, root, command)
 
 
 @app.command()
@@ -384,6 +415,43 @@ def _parse_seeds(text: str) -> list[int]:
     return list(range(1, numbers[0] + 1))
 
 
+def _check_until(
+    until: str | None, seeds: str | None, most_seeds: int | None, margin: float | None
+) -> None:
+    """One message for options of which one makes another meaningless."""
+    if until and seeds is not None:
+        raise _usage(
+            f"--seeds {seeds} with --until {until}: the scores say how many seeds a row gets; "
+            "leave one out, or bound them with --most-seeds"
+        )
+    given = {"--most-seeds": most_seeds, "--margin": margin}
+    if alone := [f"{name} {value}" for name, value in given.items() if value is not None]:
+        if not until:
+            raise _usage(f"{' and '.join(alone)}: only with --until decided")
+        if margin is not None and not 0 < margin < math.inf:
+            raise _usage(f"--margin {margin}: a number above 0, in points of BLEU or F1")
+
+
+def _deciding(
+    study: Study,
+    setting: Setting,
+    most_seeds: int | None,
+    margin: float | None,
+    only: str,
+    sets: Sequence[str] | None,
+    root: Path,
+) -> Deciding:
+    from analysis import sequential
+    from analysis.deciding import Deciding
+    from analysis.tables import BASE
+
+    if only and BASE in {arm.id for arm in study.arms} - {arm.strip() for arm in only.split(",")}:
+        raise _usage(f"--only {only}: verdicts are against {BASE}; name it too")
+    most = sequential.MOST_SEEDS if most_seeds is None else most_seeds
+    trials = _expand(study, setting, str(most), only, sets)
+    return Deciding(trials, most, margin, root)
+
+
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
     from analysis import runs
     from experiments import store
@@ -452,27 +520,40 @@ def _sweep(
     at_once: int | None,
     dry_run: bool,
     as_json: bool,
+    deciding: Deciding | None,
 ) -> bool:
     """Plan and run -> whether every trial is finished."""
     from experiments import display, store, sweep
 
     sweep.check(trials)
     store.check(root)
-    planned = sweep.plan(trials, sweep.Root(root))
-    if as_json:
-        print(json.dumps(display.plan_json(planned), indent=1))
-        return True
-    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
+    place, console = sweep.Root(root), _console()
+    planned = sweep.plan(trials, place)
+    # Of this plan, so that a trial that is gone on with has as many threads as before.
     slots, told = _slots(planned, gpus, trials_per_gpu, at_once)
-    console = _console()
+    looked: list[str] = []
+    if deciding:
+        planned = sweep.grown(planned, place, deciding, looked.append)
+        told = [*deciding.plan(), *looked, *told]
+    if as_json:
+        print(json.dumps(display.plan_json(planned, deciding and deciding.as_object()), indent=1))
+        return True
     console.print(display.plan_table(planned))
     for line in (display.plan_summary(planned), *told):
-        console.print(line, highlight=False, soft_wrap=True)
-    return dry_run or _carry_out(planned, root, slots, at_once)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if dry_run:
+        return True
+    if deciding:
+        deciding.begin()
+    return _carry_out(planned, root, slots, at_once, deciding)
 
 
 def _carry_out(
-    planned: Sequence[Planned], root: Path, slots: Sequence[Slot], at_once: int | None
+    planned: Sequence[Planned],
+    root: Path,
+    slots: Sequence[Slot],
+    at_once: int | None,
+    deciding: Deciding | None,
 ) -> bool:
     """Run what is not over -> whether everything is finished."""
     from experiments import display, mirror, sweep
@@ -490,7 +571,7 @@ def _carry_out(
         with mirror.Mirror(root) as mirrored, runner:
             sweep.prepare(todo, place, console.print)
             with display.Screen(console) as screen:
-                sweep.run(planned, place, runner, mirrored, screen)
+                planned = sweep.run(planned, place, runner, mirrored, screen, deciding)
             for problem in mirrored.close(LAST_LOOK_S):
                 print(problem, file=sys.stderr)
     except KeyboardInterrupt:
@@ -539,13 +620,18 @@ def _directory(run_id: str, root: Path) -> Path:
 
 
 def _command(
-    study: str, setting: str, trials: Sequence[Trial], only: str, sets: Sequence[str] | None
+    study: str,
+    setting: str,
+    trials: Sequence[Trial],
+    only: str,
+    sets: Sequence[str] | None,
+    until: Sequence[str],
 ) -> str:
-    """The command that runs these trials."""
+    """The command that runs these trials; `until` are options in place of their seeds."""
     seeds = sorted({trial.seed for trial in trials})
     count = len(seeds)
     told = str(count) if seeds == list(range(1, count + 1)) else ",".join(map(str, seeds)) + ","
-    words = ["ablate", "sweep", study, "--setting", setting, "--seeds", told]
+    words = ["ablate", "sweep", study, "--setting", setting, *(until or ("--seeds", told))]
     words += ["--only", only] if only else []
     return shlex.join([*words, *(word for text in sets or () for word in ("--set", text))])
 

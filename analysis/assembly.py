@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from analysis import published, rendering, report, runs
+from analysis import published, rendering, report, runs, verdicts
 from analysis.listing import Places
 from analysis.report import Sample
 from analysis.tables import BASE, Heading, Table, build
@@ -55,7 +55,8 @@ def table(
     translates = trials[0].config.data.task == "translation"
     figures = published.load() if study.name == PAPERS_STUDY and translates else None
     parsers = published.load().table4.rows.values() if study.name == PARSERS_STUDY else ()
-    return build(heading, trials, found, figures, [*parsers])
+    sequential = verdicts.read(root, study.name, setting.name, trials)
+    return build(heading, trials, found, figures, [*parsers], sequential)
 
 
 def write(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.tables import PAPER_KEYS, Table
+from analysis.verdicts import sentences
 
 NAMED = 12
 """Trials or runs named one by one before a note counts the rest."""
@@ -25,6 +26,7 @@ def notes(table: Table, spanned: bool) -> list[Note]:
     `spanned`: the writer prints row (E)'s words in the row itself.
     """
     found = [Note("", _scored(table), "")]
+    found += [Note("", text, "") for one in table.sequential for text in sentences(one)]
     found += [
         Note("", f"{', '.join(scorers)} signature:", signature)
         for signature, scorers in _by_signature(table).items()
@@ -75,7 +77,8 @@ def _scored(table: Table) -> str:
         )
     if len(table.seeds) == 1:
         return f"{text} One seed ({table.seeds[0]}): there is no interval."
-    return f"{text} Ours: mean ± standard deviation over {_seeds(table)}; one seed alone has none."
+    seeds = "each row's own seeds" if table.sequential else _seeds(table)
+    return f"{text} Ours: mean ± standard deviation over {seeds}; one seed alone has none."
 
 
 def _parsers(table: Table) -> str:

@@ -27,6 +27,7 @@ from analysis.columns import (
 from analysis.counting import Measure, Unused
 from analysis.notes import Note, notes, summary
 from analysis.tables import Row, Table
+from analysis.verdicts import as_object as verdict_object
 from lit_transformer.config_io import Scalar
 
 JSON_FORMAT = 1
@@ -102,7 +103,8 @@ def as_object(table: Table) -> dict[str, object]:
 
     format; study, version, setting, description; trials, finished, seeds; columns (keys); rows;
     missing; not_counted; paper (source, caveats, departures); signatures; checksums; versions;
-    command; notes. A row: arm, group, label, settings (all keys), changed, paper (ppl, bleu,
+    command; sequential (sweeps until decided); notes.
+    A row: arm, group, label, settings (all keys), changed, paper (ppl, bleu,
     params in millions, place), ours (metric -> seeds, values, mean, deviation, interval,
     withheld), difference (metric -> mean less base's), trials (seed, digest, state, run_id,
     experiment_id, commit, dirty, device, trained_as).
@@ -135,6 +137,7 @@ def as_object(table: Table) -> dict[str, object]:
         "checksums": [{"name": name, "checksum": value} for name, value in table.checksums],
         "versions": dict(heading.versions),
         "command": heading.command,
+        "sequential": [verdict_object(one) for one in table.sequential],
         "notes": [
             f"{note.mark} {note.text} {note.code}".strip() for note in notes(table, spanned=False)
         ],

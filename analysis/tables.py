@@ -14,6 +14,7 @@ from analysis import counting
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
 from analysis.published import Parser, Published, Variation
 from analysis.runs import Found
+from analysis.verdicts import Verdicts
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
@@ -96,6 +97,8 @@ class Table:
     """What must be said of the corpus wherever it is named; empty: nothing."""
     parsers: tuple[Parser, ...]
     """The paper's Table 4, beside which a table of parsers is read."""
+    sequential: tuple[Verdicts, ...]
+    """Sweeps that gave these rows their seeds until decided."""
 
     @property
     def base(self) -> Row:
@@ -153,6 +156,7 @@ def build(
     found: Iterable[Found],
     published: Published | None,
     parsers: Sequence[Parser] = (),
+    sequential: Sequence[Verdicts] = (),
 ) -> Table:
     """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 
@@ -190,6 +194,7 @@ def build(
         checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
         origin=treebank.origin(base.data),
         parsers=tuple(parsers),
+        sequential=tuple(sequential),
     )
 
 

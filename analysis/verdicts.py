@@ -1,0 +1,247 @@
+"""What a sweep until decided has found: its record on disk, and the sentences about it.
+
+mlruns/sequential/<study>/<setting>/<key>.json is written before the first trial and after each
+look, whole and renamed; the key names the rows. It holds the design, so that a sweep that goes on
+cannot be given another one, and the verdicts, so that a later report says the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast, get_args
+
+from analysis.sequential import FAMILY_ERROR, Design, Verdict
+from experiments.study import Trial
+from experiments.sweep import Root
+from lit_transformer.config_io import ConfigError
+from lit_transformer.record import (
+    DAMAGE,
+    Record,
+    RecordError,
+    read_object,
+    read_own,
+    write_bytes,
+)
+
+FORMAT = 1
+"""Raised when a key of the file is renamed or removed."""
+SHAPE: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("study", "setting", "measure", "base"), str),
+    **dict.fromkeys(("version", "comparisons", "most_seeds"), int),
+    "margin": (int, float, type(None)),
+    **dict.fromkeys(("given", "rows"), (dict, list)),
+}
+REMEDY = "delete it, and the same sweep writes it again from its trials"
+
+
+class Decision(NamedTuple):
+    """How a row stands against base."""
+
+    arm: str
+    verdict: Verdict
+    seeds: int
+    """Of its last look; 0: none yet."""
+    difference: float | None
+    """Mean less base's, at that look; `low` and `high` are its interval there."""
+    low: float | None
+    high: float | None
+    reason: str
+    """Why there is no verdict; empty where there is one."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A sweep until decided, as far as it has come."""
+
+    study: str
+    version: int
+    setting: str
+    measure: str
+    base: str
+    design: Design
+    given: Mapping[str, tuple[str, ...]]
+    """Of each arm, base among them, the digests of seeds 1, 2, ... as far as they were given."""
+    rows: tuple[Decision, ...]
+
+
+def path(root: Path, verdicts: Verdicts) -> Path:
+    """Where the record lies; the digests of seed 1 say whose it is."""
+    first = "\n".join(sorted(digests[0] for digests in verdicts.given.values()))
+    name = hashlib.sha256(first.encode()).hexdigest()[:16]
+    return _folder(root, verdicts.study, verdicts.setting) / f"{name}.json"
+
+
+def refuse_another(root: Path, verdicts: Verdicts) -> None:
+    """ConfigError where these rows have been looked at in another design: its levels hold for what
+    was fixed before the first score, and no longer once a number of seeds is chosen by the scores.
+    """
+    place = path(root, verdicts)
+    before = _read(place)
+    if before is None or before.design == verdicts.design:
+        return
+    raise ConfigError(
+        f"--until decided: these rows were begun with {options(before)}; levels are fixed before "
+        f"the first score. Give the same again, or delete {place} to begin another sweep "
+        "on scores that are known, whose error rate nobody knows"
+    )
+
+
+def write(root: Path, verdicts: Verdicts) -> None:
+    text = json.dumps(as_object(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path(root, verdicts), text.encode())
+
+
+def read(root: Path, study: str, setting: str, trials: Iterable[Trial]) -> list[Verdicts]:
+    """The records that some of these trials belong to. RecordError where one is damaged."""
+    digests = {trial.digest for trial in trials}
+    places = sorted(_folder(root, study, setting).glob("*.json"))
+    found = [verdicts for place in places if (verdicts := _read(place)) is not None]
+    return [one for one in found if any(digests & {*own} for own in one.given.values())]
+
+
+def asked(found: Sequence[Verdicts], trials: Sequence[Trial], root: Path) -> list[Trial]:
+    """The trials without those of these rows that were neither asked for nor run."""
+    rows = {arm for one in found for arm in one.given}
+    given = {digest for one in found for own in one.given.values() for digest in own}
+    return [
+        trial
+        for trial in trials
+        if trial.arm not in rows
+        or trial.digest in given
+        or Record(Root(root).trial(trial.digest)).state().kind != "waiting"
+    ]
+
+
+def as_object(verdicts: Verdicts) -> dict[str, Any]:
+    """The record as one JSON object; see docs/until-decided.md."""
+    design = verdicts.design
+    return {
+        "format": FORMAT,
+        "study": verdicts.study,
+        "version": verdicts.version,
+        "setting": verdicts.setting,
+        "measure": verdicts.measure,
+        "base": verdicts.base,
+        "family_error": FAMILY_ERROR,
+        "comparisons": design.comparisons,
+        "most_seeds": design.most_seeds,
+        "margin": design.margin,
+        "looks": [
+            {"seeds": seeds, "level": level}
+            for seeds, level in zip(design.looks, design.levels, strict=True)
+        ],
+        "given": {arm: list(digests) for arm, digests in verdicts.given.items()},
+        "rows": [row._asdict() for row in verdicts.rows],
+    }
+
+
+def options(verdicts: Verdicts) -> str:
+    """The options of the command that goes on with it."""
+    design = verdicts.design
+    margin = "" if design.margin is None else f" --margin {design.margin:g}"
+    return f"--until decided --most-seeds {design.most_seeds}{margin}"
+
+
+def levels(design: Design) -> str:
+    """`looks at 3 and 5 seeds, at levels 0.0004 and 0.0013 for each row (0.05 in all)`."""
+    return (
+        f"looks at {listed(design.looks)} seeds, at levels "
+        f"{listed(f'{level:.2g}' for level in design.levels)} for each row "
+        f"({FAMILY_ERROR:g} over all rows and looks)"
+    )
+
+
+def listed(words: Iterable[object]) -> str:
+    """`3`, `3 and 5`, `3, 5 and 8`."""
+    *most, last = map(str, words)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def interval(decision: Decision) -> str:
+    """`-2.31 (-3.90 to -0.72)`; empty before the first look."""
+    if decision.difference is None:
+        return ""
+    if decision.low is None or decision.high is None:
+        return f"{decision.difference:+.2f}"
+    return f"{decision.difference:+.2f} ({decision.low:+.2f} to {decision.high:+.2f})"
+
+
+def meaning(verdict: Verdict, design: Design) -> str:
+    match verdict:
+        case "same":
+            return f"the same within {design.margin:g}"
+        case "undecided":
+            return f"cannot tell within {design.most_seeds} seeds"
+        case "open":
+            return "not decided yet"
+        case "better" | "worse":
+            return verdict
+
+
+def sentences(verdicts: Verdicts) -> list[str]:
+    """What a table of these rows must say."""
+    design, name = verdicts.design, verdicts.measure.rpartition(".")[2].upper()
+    told = [
+        f"Seeds were given sequentially, until decided: {name} of {design.comparisons} "
+        f"{'row' if design.comparisons == 1 else 'rows'} against {verdicts.base}, "
+        f"{levels(design)}. Deviations, intervals and tests elsewhere take the numbers of seeds "
+        "as fixed beforehand, and are not corrected for it."
+    ]
+    for verdict in get_args(Verdict):
+        rows = [row for row in verdicts.rows if row.verdict == verdict]
+        if rows:
+            words = meaning(verdict, design)
+            named = "; ".join(_told(row) for row in rows)
+            told.append(f"{words[0].upper()}{words[1:]}: {named}.")
+    return told
+
+
+def _told(row: Decision) -> str:
+    seeds = f"{row.seeds} seeds" if row.seeds else ""
+    return f"{row.arm} {', '.join(filter(None, [interval(row), seeds, row.reason]))}".strip()
+
+
+def _folder(root: Path, study: str, setting: str) -> Path:
+    return root / "mlruns" / "sequential" / study / setting
+
+
+def _read(place: Path) -> Verdicts | None:
+    try:
+        content = read_own(place)
+        return None if content is None else _verdicts(read_object(content, str(place), SHAPE))
+    except (RecordError, *DAMAGE):
+        raise RecordError(f"{place}: is damaged; {REMEDY}") from None
+
+
+def _verdicts(found: Mapping[str, Any]) -> Verdicts:
+    return Verdicts(
+        **{name: found[name] for name in ("study", "version", "setting", "measure", "base")},
+        design=Design(found["comparisons"], found["most_seeds"], found["margin"]),
+        given={arm: tuple(map(_digest, own)) for arm, own in found["given"].items()},
+        rows=tuple(_decision(row) for row in found["rows"]),
+    )
+
+
+def _digest(digest: object) -> str:
+    if not isinstance(digest, str):
+        raise TypeError(digest)
+    return digest
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    if row["verdict"] not in get_args(Verdict):
+        raise ValueError(row["verdict"])
+    difference, low, high = (
+        None if row[name] is None else float(row[name]) for name in ("difference", "low", "high")
+    )
+    return Decision(
+        arm=str(row["arm"]),
+        verdict=cast(Verdict, row["verdict"]),
+        seeds=int(row["seeds"]),
+        difference=difference,
+        low=low,
+        high=high,
+        reason=str(row["reason"]),
+    )
