@@ -243,7 +243,7 @@ def report(
     words: Sequence[str] = ()
     if not seeds and (found := verdicts.read(root, chosen.name, where.name, trials)):
         trials = verdicts.asked(found, trials, root)
-        words = verdicts.options(found[-1]).split()
+        words = verdicts.options_of(found, trials).split()
     command = _command(study, setting, trials, only, sets, words)
     if as_json:
         print(rendering.json_text(assembly.table(chosen, where, trials, root, command)), end="")
@@ -529,17 +529,17 @@ def _sweep(
     store.check(root)
     place, console = sweep.Root(root), _console()
     planned = sweep.plan(trials, place)
-    # Of this plan, so that a trial that is gone on with has as many threads as before.
-    slots, told = _slots(planned, gpus, trials_per_gpu, at_once)
-    looked: list[str] = []
+    first, looked = planned, list[str]()
     if deciding:
-        planned = sweep.grown(planned, place, deciding, looked.append)
-        told = [*deciding.plan(), *looked, *told]
+        looked += deciding.plan()
+        planned = sweep.grown(first, place, deciding, looked.append)
     if as_json:
         print(json.dumps(display.plan_json(planned, deciding and deciding.as_object()), indent=1))
         return True
+    # Of the first plan, so that a trial that is gone on with has as many threads as before.
+    slots, told = _slots(first, gpus, trials_per_gpu, at_once)
     console.print(display.plan_table(planned))
-    for line in (display.plan_summary(planned), *told):
+    for line in (display.plan_summary(planned), *looked, *told):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if dry_run:
         return True

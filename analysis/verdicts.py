@@ -144,6 +144,12 @@ def options(verdicts: Verdicts) -> str:
     return f"--until decided --most-seeds {design.most_seeds}{margin}"
 
 
+def options_of(found: Sequence[Verdicts], trials: Iterable[Trial]) -> str:
+    """The options of the one that is of just these rows; empty: none is."""
+    arms = {trial.arm for trial in trials}
+    return next((options(one) for one in found if arms == {*one.given}), "")
+
+
 def levels(design: Design) -> str:
     """`looks at 3 and 5 seeds, at levels 0.0004 and 0.0013 for each row (0.05 in all)`."""
     return (
@@ -216,6 +222,8 @@ def _read(place: Path) -> Verdicts | None:
 
 
 def _verdicts(found: Mapping[str, Any]) -> Verdicts:
+    if found["comparisons"] < 1 or found["most_seeds"] < 1 or not all(found["given"].values()):
+        raise ValueError("no comparison, or an arm without a seed")
     return Verdicts(
         **{name: found[name] for name in ("study", "version", "setting", "measure", "base")},
         design=Design(found["comparisons"], found["most_seeds"], found["margin"]),

@@ -259,7 +259,16 @@ def test_what_is_only_planned_is_not_written(world: World) -> None:
 
 @pytest.mark.parametrize(
     "harm",
-    ["", "{", "[]", '{"format": 1}', '"rows": 3', '"verdict": "sure"', '"given": []'],
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 1}',
+        '"rows": 3',
+        '"verdict": "sure"',
+        '"given": []',
+        '"comparisons": 0',
+    ],
 )
 def test_a_damaged_record_is_named_with_its_remedy(world: World, harm: str) -> None:
     world.sweep(world.deciding())
@@ -272,6 +281,8 @@ def test_a_damaged_record_is_named_with_its_remedy(world: World, harm: str) -> N
             harm = json.dumps({**whole, "rows": [{**whole["rows"][0], "verdict": "sure"}]})
         case '"given": []':
             harm = json.dumps({**whole, "given": []})
+        case '"comparisons": 0':
+            harm = json.dumps({**whole, "comparisons": 0})
     place.write_text(harm)
     with pytest.raises(RecordError, match=r"sequential/tiny/toy/\w+\.json: is damaged; delete it"):
         verdicts.read(world.root, "tiny", "toy", world.trials)
