@@ -161,6 +161,26 @@ def sweep(
 
 
 @app.command()
+def prepare(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+) -> None:
+    """Fetch and check the corpus that STUDY needs, make its vocabulary and ids; train nothing."""
+    from experiments import store, sweep
+
+    trials = _expand(*_load(study, setting), "1", only, sets)
+    sweep.check(trials)
+    store.check(root)
+    sweep.prepare(trials, sweep.Root(root), print)
+    for name, checksum in sorted({item for trial in trials for item in trial.checksums.items()}):
+        print(f"  {name}: {checksum}")
+    print(f"ready in {sweep.Root(root).cache}: `ablate sweep` goes on from here, offline")
+
+
+@app.command()
 def run(
     what: Annotated[str, typer.Argument(metavar="STUDY/ARM or FILE", help="What to train.")],
     setting: Annotated[str | None, typer.Option("--setting", help="Where; not for a file.")] = None,

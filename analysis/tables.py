@@ -18,7 +18,7 @@ from analysis.verdicts import Verdicts
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
-from lit_transformer.data import treebank
+from lit_transformer.data import corpora
 from lit_transformer.scoring import MEASURES
 
 PAPER_KEYS = (
@@ -192,7 +192,7 @@ def build(
         departures=_departures(base) if published else {},
         signatures=signatures,
         checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
-        origin=treebank.origin(base.data),
+        origin=corpora.origin(base.data),
         parsers=tuple(parsers),
         sequential=tuple(sequential),
     )

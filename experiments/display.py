@@ -181,7 +181,7 @@ def plan_json(
     """The object of `sweep --dry-run --json`; see docs/json.md."""
     return {
         "format": JSON_FORMAT,
-        **({} if sequential is None else {"sequential": sequential}),
+        "sequential": sequential,
         "trials": [
             {
                 "study": item.trial.study,

@@ -173,7 +173,9 @@ def _prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) ->
     from lit_transformer.data import translation, vocab
 
     for data in _data(trials):
-        say(f"preparing {data.corpus} {data.source_language}-{data.target_language}")
+        say(f"preparing {corpora.title(data)}")
+        if terms := corpora.origin(data):
+            say(f"  {terms}")
         corpus = corpora.prepare(data, root.cache)
         words = vocab.train(corpus, data, root.cache)
         for part in corpora.PARTS:

@@ -28,6 +28,7 @@ Task = Literal["translation", "parsing"]
 Constraint = Literal["none", "trees"]
 TagSymbols = Literal["normalised", "kept"]
 ClosingSymbols = Literal["labelled", "plain"]
+TreeExamples = Literal["sentences", "constituents"]
 TokenizerKind = Literal["bpe", "unigram"]
 Precision = Literal["float32", "bfloat16"]
 LengthPenalty = Literal["gnmt", "length"]
@@ -193,6 +194,9 @@ class DataConfig(Config):
     part-of-speech tag."""
     closing: Annotated[ClosingSymbols, PARSING] = "labelled"
     """A closing bracket's symbol: with its label (Vinyals et al. 2015), or plain."""
+    examples: Annotated[TreeExamples, PARSING] = "sentences"
+    """Training pairs: sentences with their trees, or also each different constituent of two words
+    or more with its own. Short pairs show a small treebank which symbol is of which word."""
     train_sentences: Count | None = None
     """Use only the first n training pairs; null: all."""
     tokenizer: TokenizerKind = "bpe"

@@ -178,6 +178,16 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     )
 
 
+def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path) -> None:
+    words = ["prepare", toy.study, "--setting", toy.setting, "--root", tmp_path]
+    done = ablate(*words)
+    assert done.status == 0, done.err
+    text = hashlib.sha256((toy.folder / "train.en").read_bytes()).hexdigest()
+    assert f"train.source: {text}" in done.out
+    assert list((tmp_path / "mlruns" / "cache").glob("files-train-*"))
+    assert not (tmp_path / "mlruns" / "trials").exists()
+
+
 def test_mlflow_has_one_run_of_each_trial_with_its_curves(swept: Swept) -> None:
     found = in_mlflow(swept.root)
     assert found["status"].tolist() == ["FINISHED"] * 4

@@ -74,6 +74,22 @@ def checksums(data: DataConfig) -> dict[str, str]:
             assert_never(never)
 
 
+def title(data: DataConfig) -> str:
+    """`multi30k en-de`, `wsj_sample`."""
+    match data.task:
+        case "translation":
+            return f"{data.corpus} {data.source_language}-{data.target_language}"
+        case "parsing":
+            return data.corpus
+        case _ as never:
+            assert_never(never)
+
+
+def origin(data: DataConfig) -> str:
+    """What must be said of the corpus wherever it is named, its licence; empty: nothing."""
+    return treebank.origin(data)
+
+
 def check(data: DataConfig) -> None:
     """Find what would fail, before any training: CorpusError with the remedy.
 
@@ -107,7 +123,7 @@ def prepare(data: DataConfig, cache: Path) -> Corpus:
             "checksums": checksums(data),
             "languages": [data.source_language, data.target_language],
             "train_sentences": data.train_sentences,
-            **({"tags": data.tags, "closing": data.closing} if data.task == "parsing" else {}),
+            **(treebank.form(data) if data.task == "parsing" else {}),
         }
     )
     match data.task:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from lit_transformer.config import DataConfig
 from lit_transformer.data import fetching, grammar
@@ -94,8 +94,7 @@ def prepare(data: DataConfig, cache: Path) -> Treebank:
     """The treebank's texts, written once for equal trees and symbols."""
     settings = {
         "checksums": checksums(data),
-        "tags": data.tags,
-        "closing": data.closing,
+        **form(data),
         "layout": LAYOUT,
     }
     folder = build_once(
@@ -109,6 +108,11 @@ def prepare(data: DataConfig, cache: Path) -> Treebank:
     )
 
 
+def form(data: DataConfig) -> dict[str, str]:
+    """What, beside the trees themselves, says which pairs are made of them."""
+    return {"tags": data.tags, "closing": data.closing, "examples": data.examples}
+
+
 def linear(data: DataConfig) -> Linear:
     """How this configuration writes trees as symbols."""
     return Linear(keeps_tags=data.tags == "kept", labels_closing=data.closing == "labelled")
@@ -120,7 +124,7 @@ def load(path: Path) -> list[Tree]:
 
 
 def _write(data: DataConfig, cache: Path, folder: Path) -> Facts:
-    form, facts, symbols = linear(data), Counter[str](), dict[str, None]()
+    linearised, facts, symbols = linear(data), Counter[str](), dict[str, None]()
     for part in _parts(data):
         trees = []
         for raw in _raw(data, part, cache):
@@ -131,7 +135,9 @@ def _write(data: DataConfig, cache: Path, folder: Path) -> Facts:
                 trees.append(tree)
         if not trees:
             raise CorpusError(f"{data.corpus}: no tree of {part} has words")
-        written = [form.symbols(tree) for tree in trees]
+        if part == "train":
+            trees = _examples(data, trees)
+        written = [linearised.symbols(tree) for tree in trees]
         if part == "train":
             symbols = dict.fromkeys(symbol for one in written for symbol in one)
         pairs = (
@@ -143,6 +149,25 @@ def _write(data: DataConfig, cache: Path, folder: Path) -> Facts:
         facts[part] = len(trees)
     (folder / "symbols").write_text("".join(f"{symbol}\n" for symbol in sorted(symbols)), "utf-8")
     return facts
+
+
+def _examples(data: DataConfig, trees: list[Tree]) -> list[Tree]:
+    """What is trained on: each different constituent once, in order, where they are wanted."""
+    match data.examples:
+        case "sentences":
+            return trees
+        case "constituents":
+            found = {str(tree): tree for whole in trees for tree in [whole, *_within(whole)]}
+            return [*found.values()]
+        case _ as never:
+            assert_never(never)
+
+
+def _within(tree: Tree) -> Iterator[Tree]:
+    """Constituents of two words or more. An only child is left out: it has its parent's words."""
+    for outer in tree.constituents():
+        if len(outer.children) > 1:
+            yield from (inner for inner in outer.children if len(inner.words) > 1)
 
 
 def _of_all(paths: Sequence[Path]) -> str:

@@ -49,6 +49,15 @@ class Tree(NamedTuple):
     def words(self) -> list[str]:
         return [str(leaf.word) for leaf in self.leaves()]
 
+    def constituents(self) -> "Iterator[Tree]":
+        """The tree and all within it that are no single words, each before what is in it."""
+        open_ = [self]
+        while open_:
+            tree = open_.pop()
+            if tree.word is None:
+                yield tree
+                open_.extend(reversed(tree.children))
+
     def __str__(self) -> str:
         """In one line of brackets."""
         parts: list[str] = []

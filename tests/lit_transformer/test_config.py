@@ -36,6 +36,7 @@ DEFAULTS_OF_NUMERICS_2 = {
     "data.trees": None,
     "data.tags": "normalised",
     "data.closing": "labelled",
+    "data.examples": "sentences",
     "data.train_sentences": None,
     "data.tokenizer": "bpe",
     "data.vocabulary_size": 37_000,

@@ -15,7 +15,9 @@ from lit_transformer.data.corpora import (
     CorpusError,
     check,
     checksums,
+    origin,
     prepare,
+    title,
 )
 
 GRAMMAR = DataConfig(corpus="grammar")
@@ -161,3 +163,11 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CorpusError, match=r"cache cannot be used.*--root"):
         prepare(GRAMMAR, tmp_path / "file")
+
+
+def test_a_corpus_is_named_with_its_terms() -> None:
+    sample = DataConfig(corpus="wsj_sample")
+    assert title(sample) == "wsj_sample"
+    assert "non-commercial" in origin(sample)
+    assert title(DataConfig(corpus="multi30k")) == "multi30k en-de"
+    assert origin(DataConfig(corpus="multi30k")) == ""

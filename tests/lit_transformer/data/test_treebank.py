@@ -67,6 +67,35 @@ def test_symbols_come_back_from_the_joint_vocabulary(wsj, tmp_path):
     assert words.encode_symbols(["(S (NEW"])[0][1] == vocab.Vocab.unk
 
 
+def test_constituents_are_pairs_too_each_once_and_scores_are_of_sentences(wsj, tmp_path):
+    nested = "( (S (NP (NP (DT the) (NN dog)) (PP (IN of) (NP (NNP Anna)))) (VP (VP (VBZ is)))))\n"
+    (wsj / "02" / "wsj_0201.mrg").write_text(nested)
+    (wsj / "03" / "wsj_0301.mrg").write_text(nested + "( (NP (NN dog)))\n")
+    corpus = corpora.prepare(of(wsj, examples="constituents"), tmp_path / "cache")
+    assert list(corpus.parts["train"].pairs()) == [
+        (
+            "the dog of Anna is",
+            "(S (NP (NP XX XX )NP (PP XX (NP XX )NP )PP )NP (VP (VP XX )VP )VP )S",
+        ),
+        ("the dog of Anna", "(NP (NP XX XX )NP (PP XX (NP XX )NP )PP )NP"),
+        ("the dog", "(NP XX XX )NP"),
+        ("of Anna", "(PP XX (NP XX )NP )PP"),
+        ("dog", "(NP XX )NP"),  # a whole one, though of one word
+    ]
+    assert corpus.parts["valid"].counts == (5, 0)
+
+
+def test_an_only_child_is_no_pair_beside_its_parent(wsj, tmp_path):
+    (wsj / "02" / "wsj_0201.mrg").write_text(
+        "( (S (NP (DT the) (NN dog)) (VP (VP (VBZ is) (RB so)))))\n"
+    )
+    (wsj / "03" / "wsj_0301.mrg").unlink()
+    data = of(wsj, examples="constituents", trees=TreesConfig(train="02", valid="22"))
+    corpus = corpora.prepare(data, tmp_path / "cache")
+    assert ("is so", "(VP (VP XX XX )VP )VP") in corpus.parts["train"].pairs()
+    assert ("is so", "(VP XX XX )VP") not in corpus.parts["train"].pairs()
+
+
 def test_the_digest_counts_the_trees_themselves(wsj):
     before = corpora.checksums(of(wsj))
     assert set(before) == {"train", "valid"}
