@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from analysis.deciding import Deciding
+    from analysis.tables import Table
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
@@ -153,8 +154,10 @@ def sweep(
         trials = verdicts.asked([deciding.found], deciding.all, root)
         words = verdicts.options(deciding.found).split()
     try:
+        from analysis import assembly
+
         command = _command(study, setting, trials, only, sets, words)
-        _print_report(chosen, where, trials, root, command)
+        _print_report(assembly.table(chosen, where, trials, root, command), trials, root, [])
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     raise typer.Exit(0 if done else 1)
@@ -253,22 +256,44 @@ def report(
     seeds: Annotated[str, typer.Option(help="As for sweep; empty: those that have run.")] = "",
     sets: Sets = None,
     root: RootFolder = HERE,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SETTING", help="Of table2 and table4: another setting beside it."),
+    ] = None,
+    rates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rate",
+            metavar="DEVICE=TFLOPS",
+            help="What a device sustains, for the paper's definition of training cost.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
     from analysis import assembly, rendering, verdicts
+    from analysis.rates import parse
 
-    chosen, where = _load(study, setting)
-    trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
-    words: Sequence[str] = ()
-    if not seeds and (found := verdicts.read(root, chosen.name, where.name, trials)):
-        trials = verdicts.asked(found, trials, root)
-        words = verdicts.options_of(found, trials).split()
-    command = _command(study, setting, trials, only, sets, words)
+    stated = parse(rates or ())
+    loaded = [_load(study, name) for name in (setting, *(beside or ()))]
+    _check_beside([where.name for _, where in loaded], loaded[0][0].name)
+    tables = []
+    for name, (chosen, where) in zip((setting, *(beside or ())), loaded, strict=True):
+        trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
+        words: Sequence[str] = ()
+        if not seeds:
+            sequential = verdicts.read(root, chosen.name, where.name, trials)
+            trials = verdicts.asked(sequential, trials, root)
+            words = verdicts.options_of(sequential, trials).split()
+        command = _command(study, name, trials, only, sets, words)
+        tables.append((assembly.table(chosen, where, trials, root, command, stated), trials))
+    (made, trials), *others = tables
+    more = [table for table, _ in others]
     if as_json:
-        print(rendering.json_text(assembly.table(chosen, where, trials, root, command)), end="")
+        curves = assembly.histories(made, root)
+        print(rendering.json_text(made, assembly.sections(made, more, curves)), end="")
         return
-    _print_report(chosen, where, trials, root, command)
+    _print_report(made, trials, root, more)
 
 
 @app.command()
@@ -469,7 +494,7 @@ def _deciding(
         raise _usage(f"--only {only}: verdicts are against {BASE}; name it too")
     most = sequential.MOST_SEEDS if most_seeds is None else most_seeds
     trials = _expand(study, setting, str(most), only, sets)
-    return Deciding(trials, most, margin, root)
+    return Deciding(trials, study.score, most, margin, root)
 
 
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
@@ -656,14 +681,24 @@ def _command(
     return shlex.join([*words, *(word for text in sets or () for word in ("--set", text))])
 
 
+def _check_beside(settings: Sequence[str], study: str) -> None:
+    from analysis.assembly import PRINTED
+
+    if len(settings) > 1 and study not in PRINTED:
+        names = " and ".join(PRINTED)
+        raise _usage(f"--beside goes with {names}, whose reports set settings side by side")
+    twice = next((name for name in settings if settings.count(name) > 1), None)
+    if twice:
+        raise _usage(f"--beside {twice}: the report has this setting already; name each once")
+
+
 def _print_report(
-    study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
+    made: Table, trials: Sequence[Trial], root: Path, beside: Sequence[Table]
 ) -> None:
     from analysis import assembly
 
-    made = assembly.table(study, setting, trials, root, command)
     width = _console().width if sys.stdout.isatty() else None
-    text, files = assembly.write(made, trials, root, width)
+    text, files = assembly.write(made, trials, root, width, beside)
     print(text)
     for kind, path in files.items():
         print(f"{kind:5} {path}")

@@ -6,9 +6,23 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from analysis import published, rendering, report, runs, verdicts
+import pandas as pd
+
+from analysis import (
+    costs,
+    published,
+    rendering,
+    report,
+    runs,
+    table2,
+    table4,
+    verdicts,
+    views,
+)
 from analysis.listing import Places
+from analysis.rates import Rate, known
 from analysis.report import Sample
+from analysis.sections import Section
 from analysis.tables import BASE, Heading, Table, build
 from experiments import store
 from experiments.study import Setting, Study, Trial
@@ -30,19 +44,27 @@ _log = logging.getLogger(__name__)
 
 PAPERS_STUDY = "table3"
 """The study whose rows the paper printed."""
-PARSERS_STUDY = "table4"
-"""The study that stands beside the paper's parsers."""
+PRINTED = {"table2": table2.section, "table4": table4.section}
+"""Studies whose report has a table as the paper prints it, one setting beside another."""
 TRACKER = "http://127.0.0.1:5000"
 """Where `ablate ui` shows the runs unless told otherwise."""
 SAMPLES = 5
 """Sentences whose translations are shown."""
-CURVES = ("valid.perplexity", "valid.curve_bleu", "valid.curve_f1")
+CURVES = ("valid.perplexity", "valid.curve_bleu", "valid.curve_f1", *views.COSTS)
 
 
 def table(
-    study: Study, setting: Setting, trials: Sequence[Trial], root: Path, command: str
+    study: Study,
+    setting: Setting,
+    trials: Sequence[Trial],
+    root: Path,
+    command: str,
+    stated: Sequence[Rate] = (),
 ) -> Table:
-    """The study's table as far as it has been run; `command` is what completes it."""
+    """The study's table as far as it has been run; `command` is what completes it.
+
+    `stated`: what devices sustain, before the rates of the paper.
+    """
     found = runs.rows(store.uri(root), study.name, setting.name)
     heading = Heading(
         study=study.name,
@@ -54,22 +76,38 @@ def table(
     )
     translates = trials[0].config.data.task == "translation"
     figures = published.load() if study.name == PAPERS_STUDY and translates else None
-    parsers = published.load().table4.rows.values() if study.name == PARSERS_STUDY else ()
     sequential = verdicts.read(root, study.name, setting.name, trials)
-    return build(heading, trials, found, figures, [*parsers], sequential)
+    return build(heading, trials, found, figures, study.score, known(stated), sequential)
+
+
+def histories(made: Table, root: Path) -> pd.DataFrame:
+    """The curves behind a table's pictures and views; none where it has too many rows for them."""
+    ids = [run.run_id for run in made.runs] if len(made.rows) <= report.MOST_DRAWN else []
+    return runs.history(store.uri(root), ids, CURVES)
+
+
+def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list[Section]:
+    """What the report has besides its main table.
+
+    `beside`: the same study in other settings, for a study of PRINTED.
+    """
+    printed = PRINTED.get(made.heading.study)
+    found = [printed([made, *beside], published.load())] if printed else []
+    return [*found, *filter(None, (costs.section(made), views.section(made, curves)))]
 
 
 def write(
-    made: Table, trials: Sequence[Trial], root: Path, width: int | None
+    made: Table, trials: Sequence[Trial], root: Path, width: int | None, beside: Sequence[Table]
 ) -> tuple[str, Mapping[str, Path]]:
     """The table for a terminal of `width` characters (None: any), and its files by format."""
-    folder = root / "mlruns" / "reports" / made.heading.study / made.heading.setting
-    ids = [run.run_id for run in made.runs]
-    drawn = ids if len(made.rows) <= report.MOST_DRAWN else []
-    histories = runs.history(store.uri(root), drawn, CURVES)
+    # A plus sign is in no setting's name.
+    names = "+".join(table.heading.setting for table in (made, *beside))
+    folder = root / "mlruns" / "reports" / made.heading.study / names
+    curves = histories(made, root)
+    more = sections(made, beside, curves)
     places = Places(TRACKER, Root(root.resolve()).trials)
-    files = report.write(made, histories, _samples(trials, root), places, folder.resolve())
-    return rendering.markdown(made, width), files
+    files = report.write(made, curves, _samples(trials, root), places, folder.resolve(), more)
+    return rendering.markdown(made, width, more), files
 
 
 def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from analysis.counting import Measure
-from analysis.tables import PARAMETERS, PERPLEXITY, Row, Table
+from analysis.tables import PARAMETERS, Row, Table
 from lit_transformer.config_io import Scalar
 
 MISSING = "–"
@@ -57,6 +57,7 @@ SYMBOLS = {
     "optim.label_smoothing": Symbol("ε", "ls", "label smoothing"),
     "train.steps": Symbol("steps", "", "optimizer updates"),
 }
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NOTHING = Symbol("", "", "")
 EMPTY = Cell("", "", None, "")
 
@@ -67,10 +68,14 @@ _SCORERS = {
 }
 _PARAMS = Symbol("10⁶ params", "", "weights, embeddings included")
 BESIDE = (
+    ("valid.perplexity", "last step", "PPL valid", 2),
+    ("valid.bleu", "last step", "BLEU valid", 2),
+    ("valid.f1", "last step", "F1 valid", 2),
     ("valid.averaged.perplexity", "averaged", "PPL valid", 2),
     ("valid.averaged.bleu", "averaged", "BLEU valid", 2),
     ("test.perplexity", "last step", "PPL test", 2),
     ("test.bleu", "last step", "BLEU test", 2),
+    ("test.averaged.perplexity", "averaged", "PPL test", 2),
     ("test.averaged.bleu", "averaged", "BLEU test", 2),
     ("valid.chrf", "last step", "chrF valid", 2),
     ("test.chrf", "last step", "chrF test", 2),
@@ -87,7 +92,7 @@ BESIDE = (
 def main_columns(table: Table) -> list[Column]:
     """The table as the paper prints it, ours beside its figures."""
     columns = [_arms(table), *(_setting(table, key) for key in table.keys)]
-    columns += _pair(table, "ppl", PERPLEXITY, _PPL, 2)
+    columns += _pair(table, "ppl", table.perplexity, _PPL, 2)
     columns += _pair(table, "bleu", table.measure, _SCORERS[table.scorer], 1)
     columns += _gains(table)
     columns += _parameters(table)
@@ -101,7 +106,8 @@ def beside_columns(table: Table) -> list[Column]:
             "ours", name, Symbol(top, "", ""), Symbol(head, "", ""), _scores(table, name, places)
         )
         for name, top, head, places in BESIDE
-        if any(name in row.measures for row in table.rows)
+        if name not in (table.perplexity, table.measure)
+        and any(name in row.measures for row in table.rows)
     ]
     found.sort(key=lambda column: column.top.text != "last step")
     return [_arms(table), *found] if found else []
@@ -148,6 +154,12 @@ def value(scalar: Scalar) -> str:
 def decimals(number: float) -> int:
     """Places that show three digits: 168, 65.1, 0.352. Small and large models stay apart."""
     return 0 if number < 1e-9 else max(0, min(6, 2 - math.floor(math.log10(number))))
+
+
+def power(number: float) -> str:
+    """Two digits and a power of ten, as the paper prints costs: 2.3·10¹⁹."""
+    mantissa, _, exponent = f"{number:.1e}".partition("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(_RAISED)}"
 
 
 def signed(number: float, places: int) -> str:
@@ -259,10 +271,11 @@ def _published(table: Table, name: str, top: Symbol, cell: Callable[[Row], Cell]
 
 
 def _scores(table: Table, metric: str, places: int) -> tuple[Cell, ...]:
-    return tuple(_score(row.measures.get(metric), places) for row in table.rows)
+    return tuple(score_cell(row.measures.get(metric), places) for row in table.rows)
 
 
-def _score(measure: Measure | None, places: int) -> Cell:
+def score_cell(measure: Measure | None, places: int) -> Cell:
+    """A mean over seeds with its deviation."""
     if measure is None:
         return Cell(MISSING, "", None, "no finished run")
     mean, deviation, interval = measure.mean, measure.deviation, measure.interval

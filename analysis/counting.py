@@ -53,6 +53,10 @@ class Run(NamedTuple):
     commit: str
     dirty: bool
     device: str
+    device_name: str
+    """The hardware's; empty where the run does not tell."""
+    devices: int | None
+    """How many trained it at once; None where the run does not tell."""
     trained_as: str
     scores: Mapping[str, float]
     signatures: Mapping[str, str]
@@ -206,6 +210,8 @@ def _as_run(found: Found, row: Mapping[str, Any]) -> Run:
         commit=row["commit"] or "",
         dirty=bool(row["dirty"]),
         device=row["device"] or "",
+        device_name=str(row.get("device_name") or ""),
+        devices=None if row.get("devices") is None else int(row["devices"]),
         trained_as=row["trained_as"] or "",
         scores={name: value for name, value in scores if math.isfinite(value)},
         signatures={name: text for name, text in sorted(row["signatures"].items()) if text},

@@ -16,10 +16,10 @@ from experiments.study import Trial
 from experiments.sweep import Further, Planned
 from lit_transformer.config_io import ConfigError
 from lit_transformer.record import RecordError
-from lit_transformer.scoring import MEASURES
+from lit_transformer.scoring import MEASURES, Scored
 
 
-class Scored(NamedTuple):
+class Scores(NamedTuple):
     """What the trials say, by arm and seed."""
 
     scores: Mapping[str, Mapping[int, float]]
@@ -32,9 +32,14 @@ class Deciding:
     """Compares rows with base, and asks for seeds where they can change a verdict."""
 
     def __init__(
-        self, trials: Sequence[Trial], most_seeds: int, margin: float | None, root: Path
+        self,
+        trials: Sequence[Trial],
+        score: Scored,
+        most_seeds: int,
+        margin: float | None,
+        root: Path,
     ) -> None:
-        """`trials`: every arm with seeds 1 to `most_seeds`.
+        """`trials`: every arm with seeds 1 to `most_seeds`; `score`: what the study is read for.
 
         ConfigError where there is nothing to compare, or where these rows have been looked at in
         another design.
@@ -47,7 +52,7 @@ class Deciding:
                 "choose base and other rows with --only, or leave it out"
             )
         self._base = BASE if BASE in self._arms else self._arms[0]
-        self._measure = f"valid.{MEASURES[trials[0].config.data.task]}"
+        self._measure = f"{score}.{MEASURES[trials[0].config.data.task]}"
         self.design = Design(len(self._arms) - 1, most_seeds, margin)
         self._root, self._begun = root, False
         self._told: dict[str, Decision] = {}
@@ -137,7 +142,7 @@ class Deciding:
             rows=tuple(rows.values()),
         )
 
-    def _decision(self, arm: str, standing: Standing, scored: Scored) -> Decision:
+    def _decision(self, arm: str, standing: Standing, scored: Scores) -> Decision:
         verdict, reason = standing.verdict, ""
         if verdict == "open" and (lost := self._lost(arm, standing.wanted, scored)):
             verdict, reason = "undecided", lost
@@ -148,7 +153,7 @@ class Deciding:
         numbers = standing.difference, standing.low, standing.high
         return Decision(arm, verdict, standing.seeds, *numbers, reason)
 
-    def _lost(self, arm: str, wanted: int, scored: Scored) -> str:
+    def _lost(self, arm: str, wanted: int, scored: Scores) -> str:
         """Which trial of the next look is over and has no score; empty: none."""
         for name in (arm, self._base):
             for seed, how in sorted(scored.scoreless.get(name, {}).items()):
@@ -194,7 +199,7 @@ class Deciding:
             yield f"decided   as far as it can be: {len(planned):,} of {len(self._trials):,} trials"
 
 
-def _scored(planned: Sequence[Planned], measure: str) -> Scored:
+def _scored(planned: Sequence[Planned], measure: str) -> Scores:
     scores: dict[str, dict[int, float]] = {}
     scoreless: dict[str, dict[int, str]] = {}
     for item in planned:
@@ -207,7 +212,7 @@ def _scored(planned: Sequence[Planned], measure: str) -> Scored:
                 scoreless.setdefault(arm, {})[seed] = f"has no {measure}"
             else:
                 scores.setdefault(arm, {})[seed] = score
-    return Scored(scores, scoreless)
+    return Scores(scores, scoreless)
 
 
 def _score(item: Planned, measure: str) -> float | None:

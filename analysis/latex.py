@@ -1,4 +1,4 @@
-"""A table as a LaTeX document in the manner of the paper's Table 3, ours beside its figures.
+"""A table as a LaTeX document in the manner of the paper's tables, ours beside its figures.
 
 Compiles with pdflatex and the packages of a small installation: booktabs, geometry, graphicx. What
 stands between the two marked lines may be copied into another document.
@@ -9,15 +9,19 @@ from itertools import groupby
 
 from analysis.columns import Column, Symbol, beside_columns, groups, main_columns, spanning
 from analysis.notes import Note, notes
+from analysis.sections import SPANNING, Section
 from analysis.tables import Table
 
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
-    "±": r"$\pm$", "Δ": r"$\Delta$", "ε": r"$\epsilon$", "×": r"$\times$", "⁶": "$^6$",
-    "†": r"\dag{}", "‡": r"\ddag{}", "–": "--",
+    "±": r"$\pm$", "Δ": r"$\Delta$", "ε": r"$\epsilon$", "×": r"$\times$",
+    "†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "§": r"\S{}", "¶": r"\P{}", "·": r"$\cdot$",
+    "⁻": "$^-$", "⁰": "$^0$", "¹": "$^1$", "²": "$^2$", "³": "$^3$", "⁴": "$^4$", "⁵": "$^5$",
+    "⁶": "$^6$", "⁷": "$^7$", "⁸": "$^8$", "⁹": "$^9$",
 }  # fmt: skip
+_AT_LEFT = ("arm", "trials", "words")
 _ACCENTED = frozenset("àáâãäåçèéêëìíîïñòóôõöùúûüýÿÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝßæøÆØ")
 
 _DOCUMENT = r"""\documentclass[10pt]{article}
@@ -44,19 +48,20 @@ _TABLE = r"""\begin{table}[ht]
 %(notes)s\end{table}"""
 
 
-def document(table: Table) -> str:
-    """A whole document: the table, its notes, and what stands beside it."""
-    main, beside = main_columns(table), beside_columns(table)
-    words = "\n\n".join(rf"\noindent {_note(note)}" for note in notes(table, spanned=True))
-    block = f"\\par\\medskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\\sloppy\n{words}\n"
-    parts = {
-        "table": _tabular(table, main, _caption(table), block + "\\end{minipage}\n"),
-        "beside": "",
+def document(table: Table, sections: Sequence[Section] = ()) -> str:
+    """A whole document: the table, its notes, and what stands beside it.
+
+    A section that leads, the paper's Table 2 or 4, stands before the table.
+    """
+    beside = beside_columns(table)
+    first = [_section(table, section) for section in sections if section.leads]
+    main = _rows(table, main_columns(table), _caption(table), notes(table, spanned=True))
+    rest = [_rows(table, beside, f"{_caption(table)} Other scores.", ())] if beside else []
+    rest += [_section(table, section) for section in sections if not section.leads]
+    return _DOCUMENT % {
+        "table": "\n".join([*first, main]),
+        "beside": "".join(f"{text}\n" for text in rest),
     }
-    if beside:
-        caption = f"{_caption(table)} Other scores."
-        parts["beside"] = _tabular(table, beside, caption, "") + "\n"
-    return _DOCUMENT % parts
 
 
 def escape(text: str) -> str:
@@ -88,12 +93,45 @@ def _note(note: Note) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _tabular(table: Table, columns: Sequence[Column], caption: str, words: str) -> str:
-    wide = len(columns) > 10
-    body = "\n\\midrule\n".join(
-        "\n".join(_line(table, columns, number) for number in numbers)
-        for _, numbers in groups(table)
+def _rows(table: Table, columns: Sequence[Column], caption: str, some: Sequence[Note]) -> str:
+    blocks = [[_line(table, columns, number) for number in numbers] for _, numbers in groups(table)]
+    return _tabular(columns, blocks, caption, some)
+
+
+def _section(table: Table, section: Section) -> str:
+    heading = table.heading
+    caption = (
+        f"{escape(section.title)}: {escape(heading.study)} (version {escape(heading.version)}), "
+        f"setting {escape(heading.setting)}."
     )
+    blocks = [
+        [_section_line(section.columns, number) for number in numbers] for numbers in section.blocks
+    ]
+    return _tabular(section.columns, blocks, caption, section.notes)
+
+
+def _section_line(columns: Sequence[Column], number: int) -> str:
+    """A row, neighbouring cells that are one in the paper set as one."""
+    cells: list[str] = []
+    for spans, members in groupby(columns, key=lambda c: c.cells[number].meaning == SPANNING):
+        run = list(members)
+        if spans:
+            cells.append(rf"\multicolumn{{{len(run)}}}{{c}}{{{escape(run[0].cells[number].text)}}}")
+        else:
+            cells += [part for column in run for part in _parts(column, number)]
+    return " & ".join(cells) + r" \\"
+
+
+def _tabular(
+    columns: Sequence[Column],
+    blocks: Sequence[Sequence[str]],
+    caption: str,
+    some: Sequence[Note],
+) -> str:
+    wide = len(columns) > 10
+    body = "\n\\midrule\n".join("\n".join(lines) for lines in blocks)
+    words = "\n\n".join(rf"\noindent {_note(note)}" for note in some)
+    block = f"\\par\\medskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\\sloppy\n{words}\n"
     return _TABLE % {
         "caption": caption,
         "open": r"\resizebox{\linewidth}{!}{" if wide else "",
@@ -101,13 +139,13 @@ def _tabular(table: Table, columns: Sequence[Column], caption: str, words: str) 
         "columns": "@{}" + "".join(map(_alignment, columns)) + "@{}",
         "head": _header(columns),
         "body": body,
-        "notes": words,
+        "notes": f"{block}\\end{{minipage}}\n" if some else "",
     }
 
 
 def _alignment(column: Column) -> str:
     match column.kind:
-        case "arm" | "trials" | "words":
+        case "arm" | "trials" | "words":  # as _AT_LEFT
             return "l"
         case "setting":
             return "c"
@@ -134,7 +172,7 @@ def _header(columns: Sequence[Column]) -> str:
             rules.append(rf"\cmidrule(lr){{{place}-{place + span - 1}}}")
         place += span
     heads = [
-        rf"\multicolumn{{{_span(column)}}}{{{'l' if column.kind in ('arm', 'trials') else 'c'}}}"
+        rf"\multicolumn{{{_span(column)}}}{{{'l' if column.kind in _AT_LEFT else 'c'}}}"
         rf"{{{_symbol(column.head)}}}"
         for column in columns
     ]

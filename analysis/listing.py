@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from analysis.columns import plain
 from analysis.counting import Run, Slot
-from analysis.tables import PERPLEXITY, Row
+from analysis.tables import Row
 
 TRAIN_SECONDS = "cost.train_seconds"
 
@@ -64,11 +64,12 @@ def _seed(slot: Slot, places: Places) -> str:
 def _line(slot: Slot, measure: str, places: Places, folder: str) -> str:
     state, run = _safe(_state(slot)), slot.run
     scores = run.scores if run else {}
+    perplexity = f"{measure.rpartition('.')[0]}.perplexity"  # of the same model and part
     cells = (
         f'<td data-name="seed" data-order="{slot.seed}">{slot.seed}</td>\n'
         f'<td class="left{"" if slot.finished else " state"}" data-name="state"'
         f' data-order="{state}">{state}</td>\n'
-        + _number("ppl", scores.get(PERPLEXITY), 2)
+        + _number("ppl", scores.get(perplexity), 2)
         + _number("score", scores.get(measure), 2)
         + _number("seconds", scores.get(TRAIN_SECONDS), 0)
     )

@@ -1,15 +1,19 @@
 """What a table must say besides its numbers: what was scored, what is missing, what cannot be
 compared. Plain sentences; the writers add the markup."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.tables import PAPER_KEYS, Table
 from analysis.verdicts import sentences
+from lit_transformer.config_io import Scalar
 
 NAMED = 12
 """Trials or runs named one by one before a note counts the rest."""
+
+
+OTHER_BLEU = "the paper's BLEU is tokenised, with compounds split, and ours is sacreBLEU"
 
 
 class Note(NamedTuple):
@@ -33,8 +37,6 @@ def notes(table: Table, spanned: bool) -> list[Note]:
     ]
     if table.paper_source:
         found.append(Note(PUBLISHED, _published(table), ""))
-    if table.parsers:
-        found.append(Note(PUBLISHED, _parsers(table), ""))
     if table.origin:
         found.append(Note("", f"{table.origin[0].upper()}{table.origin[1:]}.", ""))
     found += _row_notes(table, spanned)
@@ -67,7 +69,7 @@ def _by_signature(table: Table) -> dict[str, list[str]]:
 
 def _scored(table: Table) -> str:
     text = (
-        "Scores are those of the last step, not averaged, on the valid part; "
+        f"Scores are those of {scored_words(table)}; "
         "perplexity is per word-piece, without label smoothing."
     )
     if table.task == "parsing":
@@ -81,30 +83,39 @@ def _scored(table: Table) -> str:
     return f"{text} Ours: mean ± standard deviation over {seeds}; one seed alone has none."
 
 
-def _parsers(table: Table) -> str:
-    listed = (f"{one.parser}, {one.training}: {one.f1}" for one in table.parsers)
-    return f"The paper's Table 4, F1 on section 23: {'; '.join(listed)}."
-
-
 def _published(table: Table) -> str:
     text = f"Published figures: {table.paper_source}."
-    reasons = ["the paper's BLEU is tokenised, with compounds split, and ours is sacreBLEU"]
-    data = [key for key in table.departures if key.startswith("data.")]
-    sizes = [key for key in table.departures if key in PAPER_KEYS]
-    others = len(table.departures) - len(data) - len(sizes)
-    if others:
-        reasons.insert(0, f"{_count(others, 'other key')} of the base model set otherwise")
-    if sizes:
-        reasons.insert(0, f"other sizes (base: {_values(table, sizes)})")
-    if data:
-        reasons.insert(0, f"other data ({_values(table, data)})")
     if not table.departures:
-        return f"{text} BLEU is not comparable with ours: {reasons[0]}."
-    return f"{text} Not comparable with ours: {'; '.join(reasons)}. Compare the differences."
+        return f"{text} BLEU is not comparable with ours: {OTHER_BLEU}."
+    reasons = "; ".join([*other_base(table.departures), OTHER_BLEU])
+    return f"{text} Not comparable with ours: {reasons}. Compare the differences."
 
 
-def _values(table: Table, keys: Sequence[str]) -> str:
-    return ", ".join(f"{short(key)} {value(table.departures[key][1])}" for key in keys)
+def scored_words(table: Table) -> str:
+    """What the table is read for: `the last step, not averaged, on the valid part`."""
+    part, _, averaged = table.scored.partition(".")
+    return (
+        f"{'the averaged model' if averaged else 'the last step, not averaged'}, on the {part} part"
+    )
+
+
+def other_base(departures: Mapping[str, tuple[Scalar, Scalar]]) -> list[str]:
+    """Why a setting whose base departs from the paper's so gives other numbers."""
+
+    def values(keys: Sequence[str]) -> str:
+        return ", ".join(f"{short(key)} {value(departures[key][1])}" for key in keys)
+
+    data = [key for key in departures if key.startswith("data.")]
+    sizes = [key for key in departures if key in PAPER_KEYS]
+    others = len(departures) - len(data) - len(sizes)
+    reasons = []
+    if data:
+        reasons.append(f"other data ({values(data)})")
+    if sizes:
+        reasons.append(f"other sizes (base: {values(sizes)})")
+    if others:
+        reasons.append(f"{_count(others, 'other key')} of the base model set otherwise")
+    return reasons
 
 
 def _row_notes(table: Table, spanned: bool) -> list[Note]:

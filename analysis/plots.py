@@ -47,7 +47,7 @@ def differences(table: Table, metric: str, figure: str) -> str:
     rows = [row for row in table.rows if row is not table.base]
     if base is None or not any(row.mean(metric) is not None for row in rows):
         return ""
-    scale = 100 / base if metric == PERPLEXITY else 1.0
+    scale = 100 / base if metric == table.perplexity else 1.0
     places = _places(table)
     with svg.style(f"differences {metric}"):
         drawing = Figure(figsize=(4.6, 0.55 + 0.19 * (max(places.values()) + 1)))
@@ -124,7 +124,7 @@ def _arm(
     axes.axhline(place, color=HAIR, linewidth=0.5, zorder=0)
     theirs = table.paper_difference(row, figure)
     if theirs is not None and table.base.paper is not None:
-        of = 100 / getattr(table.base.paper, figure) if metric == PERPLEXITY else 1.0
+        of = 100 / getattr(table.base.paper, figure) if metric == table.perplexity else 1.0
         axes.plot(theirs * of, place, "o", ms=5.2, mfc=PAGE, mec=FAINT, mew=0.9, zorder=3)
     mean = row.mean(metric)
     if mean is None:

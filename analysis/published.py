@@ -42,6 +42,8 @@ class System(Printed):
     """A row of Table 2. None: the cell is blank."""
 
     model: str
+    arm: str | None = None
+    """The row of study table2 that is this model; None: none is."""
     bleu_en_de: float | None = None
     bleu_en_fr: float | None = None
     flops_en_de: float | None = None
@@ -96,6 +98,9 @@ class Parser(Printed):
     """A row of Table 4."""
 
     parser: str
+    arm: str | None = None
+    """The row of study table4 that is this parser, in `setting`; None: none is."""
+    setting: str | None = None
     training: str
     f1: float
 
@@ -123,6 +128,8 @@ class Published(Schema):
     table2: Table[System]
     table3: Table[Variation]
     table4: Table[Parser]
+    rates: dict[str, Figure]
+    """What Table 2's costs take a device to sustain, in 10^12 operations a second."""
     settings: dict[str, dict[str, Figure]]
 
     def cite(self, printed: Printed) -> str:

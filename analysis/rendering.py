@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
+from itertools import groupby
 
 from rich.cells import cell_len
 
@@ -26,6 +27,7 @@ from analysis.columns import (
 )
 from analysis.counting import Measure, Unused
 from analysis.notes import Note, notes, summary
+from analysis.sections import Section, measure_object
 from analysis.tables import Row, Table
 from analysis.verdicts import as_object as verdict_object
 from lit_transformer.config_io import Scalar
@@ -37,18 +39,20 @@ _MARKDOWN = {ord(sign): "\\" + sign for sign in "\\`*_[]<>|~#&"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
-def markdown(table: Table, width: int | None) -> str:
+def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) -> str:
     """The table and its notes, aligned; with `width`, the widest layout that fits a terminal."""
-    heading = table.heading
+    heading, beside = table.heading, beside_columns(table)
+    leading = [section for section in sections if section.leads]
     parts = [
         f"# {_md(heading.study)} in {_md(heading.setting)}",
         f"Version {_md(heading.version)}. {summary(table)}.",
+        *(part for section in leading for part in _section(section, width)),
+        *(["## The study's rows"] if leading else []),
         _fitting(table, width),
-        "\n".join(f"- {_md_note(note)}" for note in notes(table, spanned=False)),
+        _listed(notes(table, spanned=False)),
+        *(["## Other scores", _grid(beside, _blocks(table))] if beside else []),
+        *(part for s in sections if not s.leads for part in _section(s, width)),
     ]
-    beside = beside_columns(table)
-    if beside:
-        parts += ["## Other scores", _grid(table, beside)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -63,9 +67,9 @@ def csv_text(table: Table) -> str:
     return stream.getvalue()
 
 
-def json_text(table: Table) -> str:
+def json_text(table: Table, sections: Sequence[Section] = ()) -> str:
     """`as_object` as UTF-8 text, indented."""
-    return indented(as_object(table), "\n") + "\n"
+    return indented(as_object(table, sections), "\n") + "\n"
 
 
 def indented(value: object, edge: str) -> str:
@@ -98,16 +102,16 @@ def _encoder(between: str) -> json.JSONEncoder:
     return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(between, ": "))
 
 
-def as_object(table: Table) -> dict[str, object]:
+def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, object]:
     """The table as one JSON object.
 
-    format; study, version, setting, description; trials, finished, seeds; columns (keys); rows;
-    missing; not_counted; paper (source, caveats, departures); signatures; checksums; versions;
-    command; sequential (sweeps until decided); notes.
-    A row: arm, group, label, settings (all keys), changed, paper (ppl, bleu,
-    params in millions, place), ours (metric -> seeds, values, mean, deviation, interval,
-    withheld), difference (metric -> mean less base's), trials (seed, digest, state, run_id,
-    experiment_id, commit, dirty, device, trained_as).
+    format; study, version, setting, description; score (what it is read for); trials, finished,
+    seeds; columns (keys); rows; missing; not_counted; paper (source, caveats, departures);
+    signatures; checksums; versions; command; sequential (sweeps until decided); notes; sections
+    (name -> its content and notes). A row: arm, group, label, settings (all keys), changed, paper
+    (ppl, bleu, params in millions, place), ours (metric -> seeds, values, mean, deviation,
+    interval, withheld), difference (metric -> mean less base's), trials (seed, digest, state,
+    run_id, experiment_id, commit, dirty, device, trained_as).
     """
     heading = table.heading
     return {
@@ -116,6 +120,7 @@ def as_object(table: Table) -> dict[str, object]:
         "version": heading.version,
         "setting": heading.setting,
         "description": heading.description,
+        "score": table.measure,
         "trials": table.trials,
         "finished": table.finished,
         "seeds": list(table.seeds),
@@ -138,9 +143,11 @@ def as_object(table: Table) -> dict[str, object]:
         "versions": dict(heading.versions),
         "command": heading.command,
         "sequential": [verdict_object(one) for one in table.sequential],
-        "notes": [
-            f"{note.mark} {note.text} {note.code}".strip() for note in notes(table, spanned=False)
-        ],
+        "notes": [_plain_note(note) for note in notes(table, spanned=False)],
+        "sections": {
+            section.name: {**section.content, "notes": [_plain_note(n) for n in section.notes]}
+            for section in sections
+        },
     }
 
 
@@ -161,7 +168,7 @@ def _layouts(table: Table) -> Iterator[list[Column]]:
 def _fitting(table: Table, width: int | None) -> str:
     text = ""
     for columns in _layouts(table):
-        text = _grid(table, columns)
+        text = _grid(columns, _blocks(table))
         if width is None or cell_len(text.partition("\n")[0]) <= width:
             break
     return text
@@ -176,7 +183,32 @@ def _changes(table: Table) -> Column:
     return Column("words", "changes", NOTHING, Symbol("changes", "", ""), cells)
 
 
-def _grid(table: Table, columns: Sequence[Column]) -> str:
+def _section(section: Section, width: int | None) -> list[str]:
+    """Heading, table and notes; what does not fit `width` is set below, its first column again."""
+    first, *rest = section.columns
+    shown = [first]
+    grids = []
+    for _, some in groupby(rest, key=lambda column: column.top):
+        members = list(some)
+        wider = _grid([*shown, *members], section.blocks)
+        if width is not None and len(shown) > 1 and cell_len(wider.partition("\n")[0]) > width:
+            grids.append(_grid(shown, section.blocks))
+            shown = [first]
+        shown += members
+    grids.append(_grid(shown, section.blocks))
+    listed = [_listed(section.notes)] if section.notes else []
+    return [f"## {_md(section.title)}", *grids, *listed]
+
+
+def _listed(some: Sequence[Note]) -> str:
+    return "\n".join(f"- {_md_note(note)}" for note in some)
+
+
+def _blocks(table: Table) -> list[list[int]]:
+    return [numbers for _, numbers in groups(table)]
+
+
+def _grid(columns: Sequence[Column], blocks: Sequence[Sequence[int]]) -> str:
     """A GFM table, padded so that it reads as text; groups are set apart by a blank row."""
     body = [_md_cells(column) for column in columns]
     heads = [_md(_head(column)) for column in columns]
@@ -190,16 +222,16 @@ def _grid(table: Table, columns: Sequence[Column]) -> str:
         return f"| {' | '.join(map(_pad, cells, widths, left))} |"
 
     rules = ["-" * (width - 1) + ("-" if a else ":") for width, a in zip(widths, left, strict=True)]
-    blocks = [
+    texts = [
         "\n".join(line([cells[number] for cells in body]) for number in numbers)
-        for _, numbers in groups(table)
+        for numbers in blocks
     ]
     blank = line([""] * len(columns))
-    return "\n".join([line(heads), line(rules), f"\n{blank}\n".join(blocks)])
+    return "\n".join([line(heads), line(rules), f"\n{blank}\n".join(texts)])
 
 
 def _head(column: Column) -> str:
-    if column.kind == "paper":
+    if column.head.text == f"paper{PUBLISHED}":
         return f"{column.top.text}{PUBLISHED}"
     below = f"_{column.head.below}" if column.head.below else ""
     return f"{column.top.text} {column.head.text}{below}".strip()
@@ -221,6 +253,10 @@ def _md(text: str) -> str:
     escaped = plain(text).translate(_MARKDOWN)
     # Between letters an underscore starts no emphasis: d_model stays readable on a terminal.
     return re.sub(r"(?<=[^\W_])\\_(?=[^\W_])", "_", escaped)
+
+
+def _plain_note(note: Note) -> str:
+    return f"{note.mark} {note.text} {note.code}".strip()
 
 
 def _md_note(note: Note) -> str:
@@ -278,7 +314,7 @@ def _row_object(table: Table, row: Row) -> dict[str, object]:
         "changed": sorted(row.changed),
         "paper": paper
         and {"ppl": paper.ppl, "bleu": paper.bleu, "params": paper.params, "place": row.cited},
-        "ours": {name: _measure_object(row.measures[name]) for name in sorted(row.measures)},
+        "ours": {name: measure_object(row.measures[name]) for name in sorted(row.measures)},
         "difference": {name: table.difference(row, name) for name in sorted(row.measures)},
         "trials": [
             {
@@ -294,17 +330,6 @@ def _row_object(table: Table, row: Row) -> dict[str, object]:
             }
             for slot in row.slots
         ],
-    }
-
-
-def _measure_object(measure: Measure) -> dict[str, object]:
-    return {
-        "seeds": list(measure.seeds),
-        "values": list(measure.values),
-        "mean": measure.mean,
-        "deviation": measure.deviation,
-        "interval": measure.interval and list(measure.interval),
-        "withheld": measure.withheld,
     }
 
 

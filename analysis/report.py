@@ -17,7 +17,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import latex, listing, plots, rendering
+from analysis import frontier, latex, listing, plots, rendering
 from analysis.columns import (
     Column,
     beside_columns,
@@ -29,7 +29,8 @@ from analysis.columns import (
 )
 from analysis.listing import Places
 from analysis.notes import departures, notes, summary
-from analysis.tables import PERPLEXITY, Table
+from analysis.sections import Section
+from analysis.tables import Table
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_DRAWN = 60
@@ -52,14 +53,15 @@ def write(
     samples: Sequence[Sample],
     places: Places,
     folder: Path,
+    sections: Sequence[Section] = (),
 ) -> dict[str, Path]:
     """Writes report.md, .csv, .tex, .json and .html, each whole or not at all -> format: file."""
     texts = {
-        "md": rendering.markdown(table, None),
+        "md": rendering.markdown(table, None, sections),
         "csv": rendering.csv_text(table),
-        "tex": latex.document(table),
-        "json": rendering.json_text(table),
-        "html": page(table, histories, samples, places, folder),
+        "tex": latex.document(table, sections),
+        "json": rendering.json_text(table, sections),
+        "html": page(table, histories, samples, places, folder, sections),
     }
     folder.mkdir(parents=True, exist_ok=True)
     return {kind: _replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
@@ -71,6 +73,7 @@ def page(
     samples: Sequence[Sample],
     places: Places,
     folder: Path,
+    sections: Sequence[Section] = (),
 ) -> str:
     """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
     script = (TEMPLATES / "report.js").read_text("utf-8")
@@ -103,7 +106,10 @@ def page(
             listing.lines(row, n, n in firsts, table.measure, here)
             for n, row in enumerate(table.rows)
         ],
+        leading=[(one, _tops(one.columns)) for one in sections if one.leads],
+        sections=[(one, _tops(one.columns)) for one in sections if not one.leads],
         differences=_differences(table),
+        frontiers=_frontiers(table, histories),
         curves=_curves(table, histories),
         most_drawn=MOST_DRAWN,
         departures=departures(table),
@@ -132,9 +138,15 @@ def _differences(table: Table) -> list[tuple[str, Markup]]:
             f"{table.scorer.upper()}, points from base",
             plots.differences(table, table.measure, "bleu"),
         ),
-        ("Perplexity, per cent from base", plots.differences(table, PERPLEXITY, "ppl")),
+        ("Perplexity, per cent from base", plots.differences(table, table.perplexity, "ppl")),
     ]
     return [(title, Markup(picture)) for title, picture in drawn if picture]
+
+
+def _frontiers(table: Table, histories: pd.DataFrame) -> list[tuple[str, Markup]]:
+    if len(table.rows) > MOST_DRAWN:
+        return []
+    return [(title, Markup(drawn)) for title, drawn in frontier.pictures(table, histories)]
 
 
 def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots.Panel]]]:

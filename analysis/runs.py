@@ -22,7 +22,7 @@ from experiments import store
 
 WORDS = (
     *("run_id", "experiment_id", "status", "arm", "group", "seed", "digest", "kind"),
-    *("commit", "dirty", "device", "rerun_of", "trained_as"),
+    *("commit", "dirty", "device", "device_name", "devices", "rerun_of", "trained_as"),
 )
 """Columns of every frame of `read`; "score.", "signature.", "parameters." and "param." follow."""
 LARGEST = sys.float_info.max

@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 from analysis import counting
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
-from analysis.published import Parser, Published, Variation
+from analysis.published import Published, Variation
+from analysis.rates import Rate, priced
 from analysis.runs import Found
 from analysis.verdicts import Verdicts
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
 from lit_transformer.data import corpora
-from lit_transformer.scoring import MEASURES
+from lit_transformer.scoring import MEASURES, Scored
 
 PAPER_KEYS = (
     "model.layers",
@@ -95,8 +96,10 @@ class Table:
     """Of the corpora that the trials use: (name, checksum)."""
     origin: str
     """What must be said of the corpus wherever it is named; empty: nothing."""
-    parsers: tuple[Parser, ...]
-    """The paper's Table 4, beside which a table of parsers is read."""
+    scored: Scored
+    """The model and the part that it is read for."""
+    rates: tuple[Rate, ...]
+    """What devices are taken to sustain, for the paper's definition of training cost."""
     sequential: tuple[Verdicts, ...]
     """Sweeps that gave these rows their seeds until decided."""
 
@@ -111,8 +114,13 @@ class Table:
 
     @property
     def measure(self) -> str:
-        """The metric of that: valid.bleu or valid.f1."""
-        return f"valid.{self.scorer}"
+        """The metric of that: valid.bleu, valid.f1, test.averaged.bleu."""
+        return f"{self.scored}.{self.scorer}"
+
+    @property
+    def perplexity(self) -> str:
+        """The same model's perplexity on the same part."""
+        return f"{self.scored}.perplexity"
 
     @property
     def trials(self) -> int:
@@ -155,20 +163,20 @@ def build(
     trials: Sequence[ExpectedTrial],
     found: Iterable[Found],
     published: Published | None,
-    parsers: Sequence[Parser] = (),
+    scored: Scored = "valid",
+    rates: Sequence[Rate] = (),
     sequential: Sequence[Verdicts] = (),
 ) -> Table:
     """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 
-    With `published` the columns are Table 3's; without, the keys that some row changes. `parsers`
-    are Table 4's rows, where the study is of them.
+    With `published` the columns are Table 3's; without, the keys that some row changes.
     """
     if not trials:
         raise ValueError(
             f"study {heading.study} in setting {heading.setting} lists no trial: "
             "a table needs at least one row and one seed"
         )
-    known = counting.read_runs(found)
+    known = [priced(run, rates) for run in counting.read_runs(found)]
     answers = counting.by_trial(known)
     arms: dict[str, list[ExpectedTrial]] = {}
     for trial in trials:
@@ -189,11 +197,12 @@ def build(
         unused=counting.unused(known, trials),
         paper_source=f"Table 3 ({'; '.join(published.editions.values())})" if published else "",
         caveats=tuple(published.table3.caveats) if published else (),
-        departures=_departures(base) if published else {},
+        departures=departures(settings(RunConfig()), settings(base)) if published else {},
         signatures=signatures,
         checksums=tuple(sorted({pair for trial in trials for pair in trial.checksums.items()})),
         origin=corpora.origin(base.data),
-        parsers=tuple(parsers),
+        scored=scored,
+        rates=tuple(rates),
         sequential=tuple(sequential),
     )
 
@@ -248,8 +257,9 @@ def _changed_keys(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(key for key in _identity() if key in changed)
 
 
-def _departures(base: RunConfig) -> dict[str, tuple[Scalar, Scalar]]:
-    """Keys that can change a score in which `base` is not the paper's base model."""
-    theirs, ours = settings(RunConfig()), settings(base)
+def departures(
+    theirs: Mapping[str, Scalar], ours: Mapping[str, Scalar]
+) -> dict[str, tuple[Scalar, Scalar]]:
+    """Keys that can change a score in which our base is not the paper's: (paper's, ours)."""
     pairs = {key: (theirs.get(key), ours.get(key)) for key in _identity()}
     return {key: (before, after) for key, (before, after) in pairs.items() if before != after}

@@ -23,7 +23,7 @@ def check(file: Path, setting: str) -> str:
 def _content(file: Path, setting: str) -> str:
     content = config_io.read_yaml(file)
     top = content.data if isinstance(content.data, dict) else {}
-    if "rows" in top:
+    if "rows" in top and "recipe" not in top:  # a setting's rows are of studies
         study = studies.load_study(str(file))
         where = studies.load_setting(setting)
         count = len(studies.expand(study, where, [1], [], {}))

@@ -187,6 +187,8 @@ def row(trial: Trial) -> str:
         "commit": start.get("commit"),
         "dirty": start.get("dirty"),
         "device": start.get("device"),
+        "device_name": result.get("device"),
+        "devices": result.get("devices"),
         "rerun_of": about.get("rerun_of"),
         "trained_as": _trained_as(trial),
         "scores": {n: v if math.isfinite(v) else str(v) for n, v in scores(result).items()},

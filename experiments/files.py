@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from lit_transformer.config_io import ConfigError, Given, YamlFile, nearest, read_yaml
+from lit_transformer.scoring import Scored
 
 Kind = Literal["studies", "settings", "recipes"]
 
@@ -38,6 +39,7 @@ def _factor(value: object) -> Fraction:
 # Ids and names become parts of paths, addresses and MLflow's experiment names.
 MAX_ID = 40
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_ID)]
+RowOf = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
 Factor = Annotated[Fraction, BeforeValidator(_factor)]
 
 
@@ -100,6 +102,8 @@ class StudyFile(Schema):
     name: Id
     version: Annotated[int, Field(ge=1)]
     description: str
+    score: Scored = "valid"
+    """The model and the part that its table is read for."""
     rows: Annotated[list[RowFile], Field(min_length=1)]
 
 
@@ -119,6 +123,8 @@ class SettingFile(Schema):
     recipe: str
     scale: Scale = Scale()
     set: dict[str, Any] = {}
+    rows: dict[RowOf, dict[str, Any]] = {}
+    """What a study's row is here, by STUDY/ARM: as literal as `set`, and over the row itself."""
 
 
 class RecipeFile(Schema):

@@ -1,8 +1,9 @@
 """Study + setting -> trials, all of them checked before the first one starts.
 
-A value comes from config.py's defaults, then the recipe, the setting, the row and `--set`, each
-over the one before. The setting's scale multiplies sizes that the paper's base (defaults and
-recipe) and the rows name; what the setting itself and `--set` name is meant literally.
+A value comes from config.py's defaults, then the recipe, the setting, the row, what the setting
+says of that row, and `--set`, each over the one before. The setting's scale multiplies sizes that
+the paper's base (defaults and recipe) and the rows name; what the setting itself and `--set` name
+is meant literally.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,11 +37,19 @@ from lit_transformer.config_io import (
     seed_digests,
 )
 from lit_transformer.data import corpora
+from lit_transformer.scoring import Scored
 
 MAX_ARMS = 1000
 """Arms that one study may have, so that a slip in a grid is an error and not a full disk."""
 MAX_SEEDS = 10_000
 """Seeds that one command may count up to, for the same reason."""
+
+
+class Reference(NamedTuple):
+    """`table3/C5`, or `mine/study.yaml/C5`."""
+
+    study: str
+    arm: str
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Study:
     name: str
     version: int
     description: str
+    score: Scored
+    """The model and the part that its table is read for."""
     arms: tuple[Arm, ...]
 
 
@@ -71,6 +82,8 @@ class Setting:
     recipe: Recipe
     scale: Scale
     given: Mapping[str, Given]
+    rows: Mapping[Reference, Mapping[str, Given]]
+    """What rows of studies are here, over the rows themselves."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +101,13 @@ class Trial:
     checksums: Mapping[str, str] = field(hash=False)
     digest: str
     overrides: Mapping[str, Scalar] = field(hash=False)
-    """What the arm's row names, as it is in this trial: after scaling and `--set`."""
+    """What the arm's row names, here or in the study, as it is in this trial: after scaling and
+    `--set`."""
 
     @property
     def title(self) -> str:
         """`table3/C5 seed 2`."""
         return f"{self.study}/{self.arm} seed {self.seed}"
-
-
-class Reference(NamedTuple):
-    """`table3/C5`, or `mine/study.yaml/C5`."""
-
-    study: str
-    arm: str
 
 
 def load_study(name_or_path: str) -> Study:
@@ -118,7 +125,8 @@ def load_study(name_or_path: str) -> Study:
             if len(arm.id) > MAX_ID:
                 raise ConfigError(f"{where}: id {arm.id} is longer than {MAX_ID} characters")
             found[arm.id] = arm
-    return Study(content.name, content.version, content.description, tuple(found.values()))
+    arms = tuple(found.values())
+    return Study(content.name, content.version, content.description, content.score, arms)
 
 
 def load_setting(name_or_path: str) -> Setting:
@@ -129,7 +137,11 @@ def load_setting(name_or_path: str) -> Setting:
         recipe = load_recipe(content.recipe)
     except ConfigError as error:
         raise ConfigError(f"{file.path}:{file.line('recipe')}: recipe: {error}") from None
-    return Setting(content.name, content.description, recipe, content.scale, given)
+    rows = {
+        parse_reference(row): dotted(values, file, ("rows", row), f", row {row}")
+        for row, values in content.rows.items()
+    }
+    return Setting(content.name, content.description, recipe, content.scale, given, rows)
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -159,11 +171,13 @@ def expand(
     trial that cannot be raises a ConfigError, or a CorpusError where its corpus cannot be.
     """
     _check_seeds(seeds)
+    _check_rows(study, setting)
     arms = _select(study, only)
     checksums = cache(corpora.checksums)  # a user's files are read once, not once an arm
     by_arm = []
     for arm in arms:
         config = _configure(study, setting, arm, seeds[0], overrides)
+        _check_score(study, setting, config)
         by_arm.append(_seeded(study, setting, arm, config, checksums(config.data), seeds))
     for seed in seeds[1:]:
         _configure(study, setting, arms[0], seed, overrides)  # a seed that cannot be
@@ -213,7 +227,7 @@ def _configure(
     study: Study, setting: Setting, arm: Arm, seed: int, overrides: Mapping[str, Given]
 ) -> RunConfig:
     try:
-        given = _given(setting, arm, overrides)
+        given = _given(study, setting, arm, overrides)
         return build({**given, "train.seed": Given(seed, "--seeds")})
     except ConfigError as error:
         if f"row {arm.id}" in str(error):
@@ -232,7 +246,7 @@ def _seeded(
 ) -> list[Trial]:
     """An arm's trials: its configuration is checked once, and is the same but for the seed."""
     flat = flatten(config)
-    overrides = {key: flat.get(key) for key in arm.given}
+    overrides = {key: flat.get(key) for key in {**arm.given, **_here(study, setting, arm)}}
     digests = seed_digests(config, checksums, seeds)
     return [
         Trial(
@@ -257,11 +271,19 @@ def _with_seed(config: RunConfig, seed: int) -> RunConfig:
     return config.model_copy(update={"train": train})
 
 
-def _given(setting: Setting, arm: Arm, overrides: Mapping[str, Given]) -> dict[str, Given]:
+def _here(study: Study, setting: Setting, arm: Arm) -> Mapping[str, Given]:
+    """What the setting says of the study's row."""
+    return setting.rows.get(Reference(study.name, arm.id), {})
+
+
+def _given(
+    study: Study, setting: Setting, arm: Arm, overrides: Mapping[str, Given]
+) -> dict[str, Given]:
     layers = (
         Layer(setting.recipe.given, scales=True),
         Layer(setting.given, scales=False),
         Layer(arm.given, scales=True),
+        Layer(_here(study, setting, arm), scales=False),
         Layer(overrides, scales=False),
     )
     for layer in layers:
@@ -276,6 +298,25 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         raise ConfigError("--seeds: at least one seed is needed")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds {', '.join(map(str, seeds))}: each seed once")
+
+
+def _check_rows(study: Study, setting: Setting) -> None:
+    ids = [arm.id for arm in study.arms]
+    for reference in setting.rows:
+        if reference.study == study.name and reference.arm not in ids:
+            raise ConfigError(
+                f"setting {setting.name}: rows: {study.name} has no arm {reference.arm}"
+                f"{nearest(reference.arm, ids)}; it has {', '.join(ids)}"
+            )
+
+
+def _check_score(study: Study, setting: Setting, config: RunConfig) -> None:
+    if study.score.startswith("test") and not corpora.has_test(config.data):
+        raise ConfigError(
+            f"{study.name} in setting {setting.name}: the study has score: {study.score}, and "
+            f"data.corpus={config.data.corpus} has no test part here; name one, or run a study "
+            "that is read for valid"
+        )
 
 
 def _check_distinct(trials: Sequence[Trial], setting: Setting) -> None:

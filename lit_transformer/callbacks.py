@@ -180,7 +180,12 @@ class Journal(pl.Callback):
     def _validate(self, module: TransformerModule, step: int) -> None:
         loss = cross_entropy(module, self.data, "valid")
         self._refuse_non_finite(step, "valid.loss", loss)
-        values = {"valid.loss": loss, "valid.perplexity": perplexity(loss)}
+        values = {
+            "valid.loss": loss,
+            "valid.perplexity": perplexity(loss),
+            "cost.target_tokens": float(self.target_tokens),
+            "cost.train_seconds": self.train_seconds,
+        }
         sentences = self.data.config.train.valid_sentences
         if sentences:
             found = translate(module, self.data, "valid", 1, sentences, None)

@@ -4,7 +4,7 @@ Whoever writes a number and whoever reads one uses the names in METRICS.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from lit_transformer.config import Task
 
@@ -21,8 +21,10 @@ class Metric(NamedTuple):
     """What it is of; None: of both."""
 
 
+Scored = Literal["valid", "valid.averaged", "test", "test.averaged"]
+"""A part of the corpus, scored with the last step's model or with the averaged one."""
 MEASURES: Mapping[Task, str] = {"translation": "bleu", "parsing": "f1"}
-"""The measure that a table of a task is read for, behind its part's name."""
+"""The measure that a table of a task is read for, behind one of `Scored`."""
 
 
 class Scores(NamedTuple):

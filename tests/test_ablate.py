@@ -234,6 +234,35 @@ def test_the_report_is_an_object_with_the_keys_of_its_page(swept: Swept, toy: To
     assert (found["trials"], found["finished"], found["seeds"]) == (4, 4, [1, 2])
 
 
+def test_a_report_of_table2_sets_one_setting_beside_another(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    """Under other names, what was trained already: no trial runs here."""
+    study, other = tmp_path / "table2.yaml", tmp_path / "other.yaml"
+    text = toy.study.read_text().replace("name: tiny", "name: table2\nscore: test.averaged")
+    study.write_text(text)
+    other.write_text(toy.setting.read_text().replace("name: toy", "name: other"))
+    for setting in (toy.setting, other):
+        assert ablate("sweep", study, "--setting", setting, "--root", swept.root).status == 0
+    assert attempts(swept.root) == [1] * 4
+    words = ["report", study, "--setting", toy.setting, "--beside", other, "--root", swept.root]
+    done = ablate(*words, "--json")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["score"] == "test.averaged.bleu"
+    rows = {row["arm"]: row for row in found["rows"]}
+    ours = {row["arm"]: row["ours"] for row in found["sections"]["table2"]["rows"] if row["arm"]}
+    assert set(ours) == {"base", "A"}
+    for arm, settings in ours.items():
+        assert set(settings) == {"toy", "other"}
+        for measures in settings.values():
+            of_row = rows[arm]["ours"]["test.averaged.bleu"]["values"]
+            assert measures["test.averaged.bleu"]["values"] == of_row
+    assert set(found["sections"]) == {"table2", "costs", "views"}
+    assert ablate(*words).status == 0
+    assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
+
+
 def test_a_plan_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
     done = ablate(*sweep_words(toy, tmp_path, "--dry-run", "--json"))
     assert (done.status, done.err) == (0, "")
@@ -671,6 +700,18 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["translate", "0123"], "0123: no run of this id"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
         (["ui", "--host", "0.0.0.0"], "--host 0.0.0.0: others could reach it"),
+        (
+            ["report", "table3", "--setting", "grammar", "--beside", "multi30k-en-de"],
+            "--beside goes with table2 and table4",
+        ),
+        (
+            ["report", "table2", "--setting", "grammar", "--beside", "grammar"],
+            "--beside grammar: the report has this setting already",
+        ),
+        (
+            ["report", "table2", "--setting", "grammar", "--rate", "H100"],
+            "--rate H100: write words of a device's name",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -19,7 +19,7 @@ ROOMS = ("lit_transformer", "experiments", "analysis", "ablate")
 DOORS = {
     "datasets": {"lit_transformer/data/wmt14.py"},
     "lightning": set(),  # another copy of pytorch_lightning: callbacks of one fail in the other
-    "matplotlib": {"analysis/plots.py", "analysis/svg.py"},
+    "matplotlib": {"analysis/frontier.py", "analysis/plots.py", "analysis/svg.py"},
     "nltk": {"experiments/display.py"},
     "mlflow": {"experiments/tracking.py", "analysis/runs.py"},
     "optuna": {"experiments/search.py"},

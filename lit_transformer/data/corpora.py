@@ -115,6 +115,21 @@ def check(data: DataConfig) -> None:
             assert_never(never)
 
 
+def has_test(data: DataConfig) -> bool:
+    """Whether the corpus has a test part."""
+    match data.corpus:
+        case "files":
+            return data.files is not None and data.files.test is not None
+        case "treebank":
+            return data.trees is not None and data.trees.test is not None
+        case "wsj_sample":
+            return False
+        case "grammar" | "grammar_trees" | "multi30k" | "wmt14":
+            return True
+        case _ as never:
+            assert_never(never)
+
+
 def prepare(data: DataConfig, cache: Path) -> Corpus:
     """The corpus, fetched or generated into `cache` where need be. Safe in several processes."""
     identity = key_of(

@@ -73,7 +73,7 @@ class World:
 
     def deciding(self, margin: float | None = None, most: int = MOST) -> Deciding:
         some = [trial for trial in self.trials if trial.seed <= most]
-        return Deciding(some, most, margin, self.root)
+        return Deciding(some, "valid", most, margin, self.root)
 
     def sweep(
         self, deciding: Deciding, stop_after: int = 10_000, ends: Mapping[str, Any] | None = None
@@ -180,6 +180,11 @@ def test_scores_that_are_there_already_are_looked_at_as_if_they_came_now(world: 
     assert world.record()["rows"][0]["seeds"] == 3
 
 
+def test_rows_are_compared_on_the_score_that_the_study_is_read_for(world: World) -> None:
+    asked = Deciding(world.trials, "test.averaged", MOST, None, world.root)
+    assert asked.found.measure == "test.averaged.bleu"
+
+
 # Trials that end badly
 
 
@@ -247,7 +252,7 @@ def test_another_design_is_refused_once_scores_may_be_known(
 def test_other_rows_are_another_sweep(world: World) -> None:
     world.deciding(margin=0.5).begin()
     some = [trial for trial in world.trials if trial.arm in ("base", "far")]
-    Deciding(some, MOST, None, world.root).begin()
+    Deciding(some, "valid", MOST, None, world.root).begin()
     assert len([*(world.root / "mlruns" / "sequential" / "tiny" / "toy").iterdir()]) == 2
 
 
@@ -290,7 +295,7 @@ def test_a_damaged_record_is_named_with_its_remedy(world: World, harm: str) -> N
 
 def test_one_row_alone_is_nothing_to_compare(world: World) -> None:
     with pytest.raises(ConfigError, match="base is alone"):
-        Deciding([t for t in world.trials if t.arm == "base"], MOST, None, world.root)
+        Deciding([t for t in world.trials if t.arm == "base"], "valid", MOST, None, world.root)
 
 
 # The table
@@ -303,7 +308,7 @@ def test_a_table_says_how_its_seeds_were_given_and_what_was_decided(world: World
     )
     heading = Heading("tiny", "1", "toy", "", "ablate sweep", {})
     found = verdicts.read(world.root, "tiny", "toy", trials)
-    made = tables.build(heading, trials, list[runs.Found](), None, [], found)
+    made = tables.build(heading, trials, list[runs.Found](), None, sequential=found)
     told = [note.text for note in notes.notes(made, spanned=False)]
     assert "over each row's own seeds" in told[0]
     assert "Seeds were given sequentially, until decided: BLEU of 3 rows against base" in told[1]

@@ -12,6 +12,7 @@ from experiments.files import shipped
 from experiments.scaling import SCALED
 from experiments.study import (
     Reference,
+    Setting,
     Trial,
     changed_keys,
     expand,
@@ -154,6 +155,12 @@ def test_every_row_is_the_papers_times_the_scale(setting: str) -> None:
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("study", shipped("studies"))
 def test_every_shipped_study_expands_in_every_shipped_setting(study: str, setting: str) -> None:
+    if (study, setting) == ("table2", "wsj-sample"):
+        with pytest.raises(
+            ConfigError, match=r"score: test\.averaged, and data\.corpus=wsj_sample"
+        ):
+            expand(load_study(study), load_setting(setting), [1, 2], [], {})
+        return
     trials = expand(load_study(study), load_setting(setting), [1, 2], [], {})
     assert len({trial.digest for trial in trials}) == len(trials)
 
@@ -497,3 +504,54 @@ def test_studies_are_expanded_without_torch() -> None:
     script = "import sys, experiments.study; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", script], cwd=root, check=False).returncode == 0
+
+
+# Table 2, and what a setting says of a study's row
+
+
+@pytest.mark.parametrize("setting", ["wmt14-en-de", "multi30k-en-de", "grammar"])
+def test_table2_trains_what_table3_trains(setting: str) -> None:
+    trials = expand(load_study("table2"), load_setting(setting), [1], [], {})
+    theirs = table3(setting)
+    assert {trial.arm: trial.digest for trial in trials} == {
+        arm: theirs[arm].digest for arm in ("base", "big")
+    }
+
+
+@pytest.mark.parametrize("setting", ["wmt14-en-fr", "multi30k-en-fr"])
+def test_big_has_its_own_dropout_in_french_in_table2_alone(setting: str) -> None:
+    base, big = expand(load_study("table2"), load_setting(setting), [1], [], {})
+    assert (base.config.model.dropout, big.config.model.dropout) == (0.1, 0.1)
+    assert big.overrides["model.dropout"] == 0.1
+    assert (base.config.train.average_last, big.config.train.average_last) == (5, 20)
+    assert table3(setting)["big"].config.model.dropout == 0.3
+
+
+def of_rows(tmp_path: Path, rows: str) -> Setting:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\ndescription: d\nrecipe: paper\nscale: {width: 1/4}\n"
+        f"set: {{data.corpus: grammar}}\nrows: {rows}\n"
+    )
+    return load_setting(str(path))
+
+
+def test_what_a_setting_says_of_a_row_is_literal_and_below_set(tmp_path: Path) -> None:
+    setting = of_rows(tmp_path, "{table3/C6: {model.d_ff: 100}, other/C6: {model.d_ff: 1}}")
+    study = load_study("table3")
+    [trial] = expand(study, setting, [1], ["C6"], {})
+    assert trial.config.model.d_ff == 100
+    [trial] = expand(study, setting, [1], ["C6"], {"model.d_ff": Given(7, "--set")})
+    assert trial.config.model.d_ff == 7
+
+
+def test_a_setting_that_names_no_arm_of_the_study_is_refused(tmp_path: Path) -> None:
+    setting = of_rows(tmp_path, "{table2/bgi: {model.dropout: 0.1}}")
+    with pytest.raises(ConfigError, match=r"rows: table2 has no arm bgi; did you mean big\?"):
+        expand(load_study("table2"), setting, [1], [], {})
+
+
+def test_a_slip_in_a_setting_s_row_names_its_line(tmp_path: Path) -> None:
+    setting = of_rows(tmp_path, "{table2/big: {model.dropuot: 0.1}}")
+    with pytest.raises(ConfigError, match=r"mine.yaml:6, row table2/big.*model.dropout"):
+        expand(load_study("table2"), setting, [1], [], {})

@@ -91,6 +91,11 @@ def test_curves_have_their_points(trained):
             assert [step for step, _ in curve(record, name)] == every_2, metric
     for name in ("valid.loss", "valid.perplexity", "valid.curve_bleu"):
         assert [step for step, _ in curve(record, name)] == every_4
+    for name in ("cost.target_tokens", "cost.train_seconds"):
+        steps, spent = zip(*curve(record, name), strict=True)
+        assert list(steps) == every_4
+        assert sorted(spent) == list(spent)
+        assert spent[-1] == trained.result.scores[name]
     expected = [(step, learning_rate(step, 16, 10, 1.0)) for step in every_2]
     assert curve(record, "train.learning_rate") == expected
 

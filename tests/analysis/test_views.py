@@ -1,0 +1,125 @@
+"""Arms at equal budgets, on curves whose readings can be worked out by hand."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import pytest
+
+from analysis import tables, views
+from analysis.tables import Table
+from tests.analysis.example import curve, heading, run, stored, trials
+
+STEPS = 800
+"""Of base in the setting grammar: every other arm here has them too."""
+
+
+def table_of(seeds: Sequence[int] = (1,)) -> Table:
+    """C5 costs 2.6 times base's operations and twice its time; the tokens are the same."""
+    some = trials("grammar", ["base", "C5"], seeds)
+    spent = {"base": (2e14, 100.0), "C5": (5.2e14, 200.0)}
+    records = [
+        run(t, 30, 2)
+        | {"score.cost.target_tokens": 8e5, "score.cost.flops": spent[t.arm][0]}
+        | {"score.cost.train_seconds": spent[t.arm][1]}
+        for t in some
+    ]
+    return tables.build(heading("grammar"), some, stored(records), None)
+
+
+def histories(table: Table, bleu: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """A point every 100 updates."""
+    return pd.concat(
+        curve(found.run_id, name, values)
+        for found in table.runs
+        for name, values in (
+            ("valid.curve_bleu", bleu[found.arm]),
+            ("valid.perplexity", [100 / value for value in bleu[found.arm]]),
+        )
+    )
+
+
+RISING = [1.0, 2, 3, 4, 5, 6, 7, 8]
+CURVES = {"base": RISING, "C5": [10 * value for value in RISING]}
+
+
+def read(table: Table, points: pd.DataFrame, arm: str, budget: views.Budget) -> views.Reading:
+    most = views.limit(points, budget)
+    return views.reading(points, arm, budget, most, views.measures(table))
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "base_at", "c5_at"),
+    [
+        ("updates", 800, 800, 800),
+        ("tokens", 8e5, 800, 800),
+        # C5 spends 6.5e11 an update: 307 updates' worth of 2e14, so its validation at 300.
+        ("operations", 2e14, 800, 300),
+        ("seconds", 100, 800, 400),
+    ],
+)
+def test_each_arm_is_read_at_its_last_validation_within_the_budget(
+    budget: views.Budget, limit: float, base_at: int, c5_at: int
+) -> None:
+    table = table_of()
+    points = views.spent(table, histories(table, CURVES))
+    assert views.limit(points, budget) == pytest.approx(limit)
+    base, c5 = (read(table, points, arm, budget) for arm in ("base", "C5"))
+    assert (base.steps, c5.steps) == ((base_at,), (c5_at,))
+    assert base.measures["valid.curve_bleu"].mean == base_at / 100
+    assert c5.measures["valid.curve_bleu"].mean == c5_at / 10
+    assert c5.measures["valid.perplexity"].mean == pytest.approx(1000 / c5_at)
+
+
+def test_the_budget_is_what_the_shortest_run_reached() -> None:
+    table = table_of()
+    short = histories(table, {**CURVES, "base": RISING[:2]})
+    points = views.spent(table, short)
+    assert views.limit(points, "updates") == 200
+    assert read(table, points, "C5", "updates").measures["valid.curve_bleu"].mean == 20
+
+
+def test_an_arm_without_a_validation_within_the_budget_has_no_value() -> None:
+    table = table_of()
+    some = histories(table, CURVES)
+    late = table.rows[1].runs[0].run_id
+    some = some[(some["run_id"] != late) | (some["step"] == 800)]
+    section = views.section(table, some)
+    assert section is not None
+    cells = {column.name: [cell.text for cell in column.cells] for column in section.columns}
+    assert cells["operations.valid.curve_bleu"] == ["8.00", "–"]
+    assert cells["updates.valid.curve_bleu"] == ["8.00", "80.00"]
+
+
+def test_what_a_trial_had_spent_at_a_validation_comes_before_its_share_of_the_whole() -> None:
+    """A machine that was slow at first: half the time is gone after the first of eight points."""
+    table = table_of()
+    base = table.base.runs[0].run_id
+    seconds = [50.0, 55, 60, 65, 70, 80, 90, 100]
+    told = pd.concat([histories(table, CURVES), curve(base, "cost.train_seconds", seconds)])
+    points = views.spent(table, told)
+    assert points[points["arm"] == "base"]["seconds"].tolist() == seconds
+    assert points[points["arm"] == "C5"]["seconds"].tolist() == [25.0 * n for n in range(1, 9)]
+
+
+def test_seeds_are_read_apart_and_averaged() -> None:
+    table = table_of(seeds=(1, 2))
+    some = histories(table, CURVES)
+    second = some["run_id"].isin([r.run_id for r in table.runs if r.seed == 2])
+    some.loc[second & (some["metric"] == "valid.curve_bleu"), "value"] += 1
+    points = views.spent(table, some)
+    measure = read(table, points, "base", "updates").measures["valid.curve_bleu"]
+    assert (measure.seeds, measure.values, measure.mean) == ((1, 2), (8.0, 9.0), 8.5)
+
+
+def test_greedy_search_and_first_sentences_are_said() -> None:
+    table = table_of()
+    section = views.section(table, histories(table, CURVES))
+    assert section is not None
+    assert "BLEU is of greedy search on the first sentences" in section.notes[0].text
+
+
+def test_one_arm_alone_has_no_view() -> None:
+    table = table_of()
+    some = histories(table, CURVES)
+    assert views.section(table, some[some["run_id"] == table.base.runs[0].run_id]) is None
+    assert views.section(table, some.iloc[:0]) is None
