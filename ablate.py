@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
     from rich.console import Console
 
     from analysis.deciding import Deciding
     from analysis.tables import Table
+    from experiments.planning import Outlook
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
@@ -149,10 +150,10 @@ def sweep(
 
     words: Sequence[str] = ()
     if deciding:
-        from analysis import verdicts
+        from analysis import decisions
 
-        trials = verdicts.asked([deciding.found], deciding.all, root)
-        words = verdicts.options(deciding.found).split()
+        trials = decisions.asked([deciding.found], deciding.all, root)
+        words = decisions.options(deciding.found).split()
     try:
         from analysis import assembly
 
@@ -161,6 +162,44 @@ def sweep(
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def plan(
+    study: StudyName,
+    setting: SettingName,
+    only: Only = "",
+    seeds: Seeds = "1",
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    gpus: Gpus = None,
+    trials_per_gpu: PerGpu = "1",
+    at_once: AtOnce = None,
+    fresh: Annotated[bool, typer.Option(help="Measure again what was measured before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a sweep of STUDY will take: time, memory and disk, from a few updates of each shape.
+
+    For trials that have finished since: the forecast, what they took, and the error.
+    """
+    from experiments import plan_display
+
+    trials = _expand(*_load(study, setting), seeds, only, sets)
+    planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
+    say = _say_on_stderr if as_json else _say
+    if not as_json:
+        _tell_plan(planned, told)
+    outlook = _measured(planned, root, slots, at_once, fresh, say)
+    if as_json:
+        print(json.dumps(plan_display.plan_json(outlook), indent=1))
+        return
+    console = _console()
+    if outlook.to_run:
+        console.print(plan_display.arms_table(outlook))
+    if outlook.comparison:
+        console.print(plan_display.compared_table(outlook))
+    for line in (*plan_display.lines(outlook), *_comparison(outlook)):
+        _say(line)
 
 
 @app.command()
@@ -268,11 +307,15 @@ def report(
             help="What a device sustains, for the paper's definition of training cost.",
         ),
     ] = None,
+    with_private_texts: Annotated[
+        bool, typer.Option(help="Keep what models wrote of your own files in the evidence.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
-    from analysis import assembly, rendering, verdicts
+    from analysis import assembly, decisions, rendering
     from analysis.rates import parse
+    from analysis.sources import Stored
 
     stated = parse(rates or ())
     loaded = [_load(study, name) for name in (setting, *(beside or ()))]
@@ -282,18 +325,43 @@ def report(
         trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
         words: Sequence[str] = ()
         if not seeds:
-            sequential = verdicts.read(root, chosen.name, where.name, trials)
-            trials = verdicts.asked(sequential, trials, root)
-            words = verdicts.options_of(sequential, trials).split()
+            sequential = decisions.read(root, chosen.name, where.name, trials)
+            trials = decisions.asked(sequential, trials, root)
+            words = decisions.options_of(sequential, trials).split()
         command = _command(study, name, trials, only, sets, words)
         tables.append((assembly.table(chosen, where, trials, root, command, stated), trials))
     (made, trials), *others = tables
     more = [table for table, _ in others]
     if as_json:
-        curves = assembly.histories(made, root)
+        curves = assembly.histories(made, Stored(root))
         print(rendering.json_text(made, assembly.sections(made, more, curves)), end="")
         return
-    _print_report(made, trials, root, more)
+    _print_report(made, trials, root, more, with_private_texts)
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json", help="A report's JSON file.")],
+    evidence: Annotated[
+        Path | None, typer.Option(help="Its evidence; the file beside it, if not given.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Where the corpus is: data.folder=..."),
+    ] = None,
+    root: RootFolder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Recompute every number of a report from the evidence beside it; nothing is fetched."""
+    from analysis import verdict, verification
+    from experiments.sweep import Root
+
+    given = _overrides(sets)
+    if strange := [key for key in given if not key.startswith(verification.PATHS)]:
+        raise _usage(f"--set {strange[0]}: verify takes {', '.join(verification.PATHS)} alone")
+    outcome = verification.verify(report, evidence, given, Root(root).cache)
+    print(verdict.json_text(outcome) if as_json else verdict.text(outcome), end="")
+    raise typer.Exit(1 if outcome.differences else 0)
 
 
 @app.command()
@@ -557,6 +625,39 @@ def _trials_per_gpu(
     return sharing.share(planned, free, max(1, local.cores() // len(gpus)))
 
 
+def _check_and_plan(
+    trials: Sequence[Trial],
+    root: Path,
+    gpus: str | None,
+    trials_per_gpu: str,
+    at_once: int | None,
+) -> tuple[Sequence[Planned], Sequence[Slot], list[str]]:
+    """Refuse what cannot run -> the plan, where its trials run, and what to tell of that."""
+    from experiments import store, sweep
+
+    sweep.check(trials)
+    store.check(root)
+    planned = sweep.plan(trials, sweep.Root(root))
+    # Of the whole plan, so that a trial that is gone on with has as many threads as before.
+    return planned, *_slots(planned, gpus, trials_per_gpu, at_once)
+
+
+def _tell_plan(planned: Sequence[Planned], told: Sequence[str]) -> None:
+    from experiments import display
+
+    _console().print(display.plan_table(planned))
+    for line in (display.plan_summary(planned), *told):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    _console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _sweep(
     trials: Sequence[Trial],
     root: Path,
@@ -568,29 +669,53 @@ def _sweep(
     deciding: Deciding | None,
 ) -> bool:
     """Plan and run -> whether every trial is finished."""
-    from experiments import display, store, sweep
+    from experiments import display, planning, sweep
 
-    sweep.check(trials)
-    store.check(root)
-    place, console = sweep.Root(root), _console()
-    planned = sweep.plan(trials, place)
-    first, looked = planned, list[str]()
+    planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
     if deciding:
-        looked += deciding.plan()
-        planned = sweep.grown(first, place, deciding, looked.append)
+        told = [*deciding.plan(), *told]
+        planned = sweep.grown(planned, sweep.Root(root), deciding, told.append)
     if as_json:
         print(json.dumps(display.plan_json(planned, deciding and deciding.as_object()), indent=1))
         return True
-    # Of the first plan, so that a trial that is gone on with has as many threads as before.
-    slots, told = _slots(first, gpus, trials_per_gpu, at_once)
-    console.print(display.plan_table(planned))
-    for line in (display.plan_summary(planned), *looked, *told):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    _tell_plan(planned, told)
     if dry_run:
         return True
     if deciding:
         deciding.begin()
-    return _carry_out(planned, root, slots, at_once, deciding)
+    done = _carry_out(planned, root, slots, at_once, deciding)
+    for line in _comparison(planning.look_ahead(planned, sweep.Root(root), slots, at_once)):
+        _say(line)
+    return done
+
+
+def _measured(
+    planned: Sequence[Planned],
+    root: Path,
+    slots: Sequence[Slot],
+    at_once: int | None,
+    fresh: bool,
+    say: Callable[[str], None],
+) -> Outlook:
+    """Measure what the forecast lacks -> the forecast."""
+    from experiments import planning
+    from experiments.sweep import Root
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        planning.measure(planned, Root(root), slots, at_once, fresh, say)
+    except KeyboardInterrupt:
+        print("stopped; shapes that were measured are remembered", file=sys.stderr)
+        raise
+    return planning.look_ahead(planned, Root(root), slots, at_once)
+
+
+def _comparison(outlook: Outlook) -> list[str]:
+    """What to say of trials that a forecast was made of and that have finished."""
+    from experiments import plan_display
+
+    found = outlook.comparison
+    return [] if found is None else [plan_display.compared_line(found)]
 
 
 def _carry_out(
@@ -693,16 +818,20 @@ def _check_beside(settings: Sequence[str], study: str) -> None:
 
 
 def _print_report(
-    made: Table, trials: Sequence[Trial], root: Path, beside: Sequence[Table]
+    made: Table,
+    trials: Sequence[Trial],
+    root: Path,
+    beside: Sequence[Table],
+    with_private_texts: bool = False,
 ) -> None:
     from analysis import assembly
 
     width = _console().width if sys.stdout.isatty() else None
-    text, files = assembly.write(made, trials, root, width, beside)
+    text, files = assembly.write(made, trials, root, width, beside, with_private_texts)
     print(text)
     for kind, path in files.items():
-        print(f"{kind:5} {path}")
-    print(f"runs  ablate ui --root {root}")
+        print(f"{kind:8} {path}")
+    print(f"{'runs':8} ablate ui --root {root}")
 
 
 if __name__ == "__main__":

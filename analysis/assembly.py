@@ -10,25 +10,25 @@ import pandas as pd
 
 from analysis import (
     costs,
+    evidence,
     published,
     rendering,
     report,
-    runs,
     table2,
     table4,
-    verdicts,
+    tables,
     views,
 )
+from analysis.evidence import SUFFIX
+from analysis.gathering import gather
 from analysis.listing import Places
 from analysis.rates import Rate, known
 from analysis.report import Sample
 from analysis.sections import Section
-from analysis.tables import BASE, Heading, Table, build
-from experiments import store
+from analysis.sources import Source, Stored
+from analysis.tables import BASE, Heading, Table
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
-from lit_transformer.data import corpora
-from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.text import Part
 from lit_transformer.record import (
     REMEDY,
@@ -38,6 +38,7 @@ from lit_transformer.record import (
     read_own,
     refuse_links,
 )
+from lit_transformer.scoring import Scored
 from lit_transformer.terminal import printable
 
 _log = logging.getLogger(__name__)
@@ -65,25 +66,37 @@ def table(
 
     `stated`: what devices sustain, before the rates of the paper.
     """
-    found = runs.rows(store.uri(root), study.name, setting.name)
     heading = Heading(
         study=study.name,
         version=str(study.version),
         setting=setting.name,
         description=setting.description,
         command=command,
-        versions=_versions(trials, root),
+        versions={},
     )
+    return build(heading, trials, Stored(root), study.score, known(stated))
+
+
+def build(
+    heading: Heading,
+    trials: Sequence[Trial],
+    source: Source,
+    scored: Scored,
+    rates: Sequence[Rate],
+) -> Table:
+    """The table of these trials; the versions that stand above it are the trials' own."""
+    found = source.runs(heading.study, heading.setting)
+    about = heading._replace(versions=_versions(trials, source))
     translates = trials[0].config.data.task == "translation"
-    figures = published.load() if study.name == PAPERS_STUDY and translates else None
-    sequential = verdicts.read(root, study.name, setting.name, trials)
-    return build(heading, trials, found, figures, study.score, known(stated), sequential)
+    figures = published.load() if heading.study == PAPERS_STUDY and translates else None
+    sequential = source.sequential(heading.study, heading.setting, trials)
+    return tables.build(about, trials, found, figures, scored, rates, sequential)
 
 
-def histories(made: Table, root: Path) -> pd.DataFrame:
+def histories(made: Table, source: Source) -> pd.DataFrame:
     """The curves behind a table's pictures and views; none where it has too many rows for them."""
-    ids = [run.run_id for run in made.runs] if len(made.rows) <= report.MOST_DRAWN else []
-    return runs.history(store.uri(root), ids, CURVES)
+    drawn = made.runs if len(made.rows) <= report.MOST_DRAWN else []
+    return source.history(drawn, CURVES)
 
 
 def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list[Section]:
@@ -97,23 +110,49 @@ def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list
 
 
 def write(
-    made: Table, trials: Sequence[Trial], root: Path, width: int | None, beside: Sequence[Table]
+    made: Table,
+    trials: Sequence[Trial],
+    root: Path,
+    width: int | None,
+    beside: Sequence[Table],
+    with_private_texts: bool = False,
 ) -> tuple[str, Mapping[str, Path]]:
-    """The table for a terminal of `width` characters (None: any), and its files by format."""
+    """The table for a terminal of `width` characters (None: any), and its files by format.
+
+    `with_private_texts`: whether what models wrote of a user's own files goes into the evidence.
+    A report of several settings has none: each setting's own report has.
+    """
+    source = Stored(root)
     # A plus sign is in no setting's name.
     names = "+".join(table.heading.setting for table in (made, *beside))
-    folder = root / "mlruns" / "reports" / made.heading.study / names
-    curves = histories(made, root)
+    folder = (root / "mlruns" / "reports" / made.heading.study / names).resolve()
+    curves = histories(made, source)
     more = sections(made, beside, curves)
     places = Places(TRACKER, Root(root.resolve()).trials)
-    files = report.write(made, curves, _samples(trials, root), places, folder.resolve(), more)
+    files = report.write(made, curves, _samples(trials, source), places, folder, more)
+    if not beside:
+        kept = folder / f"report{SUFFIX}"
+        if _write_evidence(made, trials, source, kept, with_private_texts):
+            files["evidence"] = kept
     return rendering.markdown(made, width, more), files
 
 
-def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
+def _write_evidence(
+    made: Table, trials: Sequence[Trial], source: Source, kept: Path, with_private_texts: bool
+) -> bool:
+    """Whether there is some: not of too many trials."""
+    found = gather(made, trials, source, with_private_texts)
+    if found is not None and evidence.write(found, kept):
+        return True
+    kept.unlink(missing_ok=True)  # that of another table would not verify this one
+    _log.warning("no evidence beside the report: too many trials; --only and --seeds take fewer")
+    return False
+
+
+def _versions(trials: Sequence[Trial], source: Source) -> dict[str, str]:
     """Versions of the software behind the finished trials; several where they differ."""
     found: dict[str, set[str]] = {}
-    for text, path in _environments(trials, root).items():
+    for text, path in _environments(trials, source).items():
         with _left_out():
             about = read_object(text, path, {"python": str, "versions": dict})
             for name, version in {"python": about["python"], **about["versions"]}.items():
@@ -121,13 +160,13 @@ def _versions(trials: Sequence[Trial], root: Path) -> dict[str, str]:
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
-def _environments(trials: Sequence[Trial], root: Path) -> dict[bytes, str]:
+def _environments(trials: Sequence[Trial], source: Source) -> dict[bytes, str]:
     """What the trials say of theirs: a few texts, however many trials there are, and a place of
     each."""
-    folder, found = Root(root).trials, dict[bytes, str]()
+    found = dict[bytes, str]()
     for trial in trials:
         with _left_out():
-            path = f"{folder}/{trial.digest}/environment.json"
+            path = f"{source.directory(trial.digest)}/environment.json"
             text = read_own(path)
             if text is not None:
                 found.setdefault(text, path)
@@ -143,7 +182,7 @@ def _left_out() -> Iterator[None]:
         _log.warning("left out: %s", printable(str(error)))
 
 
-def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
+def _samples(trials: Sequence[Trial], source: Source) -> list[Sample]:
     """Translations of the first sentences on which some arm differs from base, of one seed."""
     first = min(trial.seed for trial in trials)
     texts: dict[str, list[str]] = {}
@@ -152,11 +191,12 @@ def _samples(trials: Sequence[Trial], root: Path) -> list[Sample]:
         if trial.seed != first:
             continue
         with _left_out():
-            lines = _valid_hypotheses(Record(Root(root).trial(trial.digest)))
+            lines = _valid_hypotheses(Record(source.directory(trial.digest)))
             if lines is not None:
                 texts[trial.arm] = lines
                 if trial.arm == BASE:
-                    valid = _valid_part(trial, root)
+                    corpus = source.corpus(trial.config.data)
+                    valid = corpus and corpus.parts["valid"]
     if valid is None:
         return []
     sources, references = valid.sources(), valid.targets()
@@ -181,11 +221,3 @@ def _valid_hypotheses(record: Record) -> list[str] | None:
         return None if content is None else content.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError:
         raise RecordError(f"{record.hypotheses}/valid.txt: not UTF-8; {REMEDY}") from None
-
-
-def _valid_part(trial: Trial, root: Path) -> Part | None:
-    """The part as the trial read it; None where it is no longer to be had."""
-    try:
-        return corpora.prepare(trial.config.data, Root(root).cache).parts["valid"]
-    except CorpusError:
-        return None

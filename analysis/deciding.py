@@ -5,13 +5,14 @@ on where it was.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from analysis import verdicts
+from analysis import decisions
+from analysis.decisions import Decision, Decisions
 from analysis.sequential import Design, Standing
 from analysis.tables import BASE
-from analysis.verdicts import Decision, Verdicts
 from experiments.study import Trial
 from experiments.sweep import Further, Planned
 from lit_transformer.config_io import ConfigError
@@ -58,7 +59,7 @@ class Deciding:
         self._told: dict[str, Decision] = {}
         self._coming: list[str] = []
         self._found = self._verdicts(self.first, {})
-        verdicts.refuse_another(root, self._found)
+        decisions.refuse_another(root, self._found)
 
     @property
     def first(self) -> list[Trial]:
@@ -71,14 +72,14 @@ class Deciding:
         return list(self._trials.values())
 
     @property
-    def found(self) -> Verdicts:
+    def found(self) -> Decisions:
         """How the rows stood when this was last asked."""
         return self._found
 
     def begin(self) -> None:
         """Write the design down, and from now on what is found: before the first trial."""
         self._begun = True
-        verdicts.write(self._root, self._found)
+        decisions.write(self._root, self._found)
 
     def plan(self) -> list[str]:
         """What is fixed before the first score, to be told."""
@@ -87,14 +88,14 @@ class Deciding:
         margin = "" if design.margin is None else f", the same within {design.margin:g}"
         return [
             f"until decided: {self._measure} of {rows} against {self._base}{margin}",
-            verdicts.levels(design),
+            decisions.levels(design),
             f"at most {design.most_seeds} seeds a row and {len(self._trials):,} trials in all; "
             f"{self._base} has as many seeds as the row with the most",
         ]
 
     def as_object(self) -> dict[str, Any]:
         """`found` as one JSON object, with the trials that there may be at most."""
-        return {**verdicts.as_object(self._found), "most_trials": len(self._trials)}
+        return {**decisions.as_object(self._found), "most_trials": len(self._trials)}
 
     def __call__(self, planned: Sequence[Planned]) -> Further:
         """To be asked when the planned trials are over: what the open rows need, and the news."""
@@ -105,14 +106,17 @@ class Deciding:
             for arm in self._arms
             if arm != self._base
         }
-        rows = {arm: self._decision(arm, one, scored) for arm, one in standings.items()}
+        rows = {
+            arm: _decision(self.design, arm, self._base, standing, scored)
+            for arm, standing in standings.items()
+        }
         needed = {arm: standings[arm].wanted for arm, row in rows.items() if row.verdict == "open"}
         needed |= {self._base: max(needed.values(), default=0)}
         given = {item.trial.digest for item in planned}
         further = [trial for trial in self._up_to(needed) if trial.digest not in given]
         self._found = self._verdicts([*(item.trial for item in planned), *further], rows)
         if self._begun:
-            verdicts.write(self._root, self._found)
+            decisions.write(self._root, self._found)
         coming = [*self._next(further, planned, needed)]
         again, self._coming = coming == self._coming, coming
         return Further(further, [*self._news(rows, standings), *([] if again else coming)])
@@ -126,12 +130,12 @@ class Deciding:
             if seed <= seeds.get(arm, 0)
         ]
 
-    def _verdicts(self, trials: Sequence[Trial], rows: Mapping[str, Decision]) -> Verdicts:
+    def _verdicts(self, trials: Sequence[Trial], rows: Mapping[str, Decision]) -> Decisions:
         given: dict[str, tuple[str, ...]] = {arm: () for arm in self._arms}
         for trial in sorted(trials, key=lambda trial: trial.seed):
             given[trial.arm] += (trial.digest,)
         some = trials[0]
-        return Verdicts(
+        return Decisions(
             study=some.study,
             version=some.version,
             setting=some.setting,
@@ -142,25 +146,6 @@ class Deciding:
             rows=tuple(rows.values()),
         )
 
-    def _decision(self, arm: str, standing: Standing, scored: Scores) -> Decision:
-        verdict, reason = standing.verdict, ""
-        if verdict == "open" and (lost := self._lost(arm, standing.wanted, scored)):
-            verdict, reason = "undecided", lost
-        elif verdict == "undecided" and standing.low is None:
-            reason = "the seeds' scores are all the same"
-        elif verdict == "undecided" and standing.seeds < self.design.most_seeds:
-            reason = f"the chance of a verdict was {_percent(standing.chance)}"
-        numbers = standing.difference, standing.low, standing.high
-        return Decision(arm, verdict, standing.seeds, *numbers, reason)
-
-    def _lost(self, arm: str, wanted: int, scored: Scores) -> str:
-        """Which trial of the next look is over and has no score; empty: none."""
-        for name in (arm, self._base):
-            for seed, how in sorted(scored.scoreless.get(name, {}).items()):
-                if seed <= wanted:
-                    return f"{name} seed {seed} {how}"
-        return ""
-
     def _news(
         self, rows: Mapping[str, Decision], standings: Mapping[str, Standing]
     ) -> Iterator[str]:
@@ -169,8 +154,8 @@ class Deciding:
             if row == self._told.get(arm) or not (row.seeds or row.reason):
                 continue
             self._told[arm] = row
-            after = f"{verdicts.interval(row)} after {row.seeds} seeds, " if row.seeds else ""
-            words = verdicts.meaning(row.verdict, self.design)
+            after = f"{decisions.interval(row)} after {row.seeds} seeds, " if row.seeds else ""
+            words = decisions.meaning(row.verdict, self.design)
             if row.verdict == "open":
                 chance = _percent(standings[arm].chance)
                 words += f"; by {self.design.most_seeds} seeds the chance of a verdict is {chance}"
@@ -187,16 +172,57 @@ class Deciding:
         for seeds, arms in by_seeds.items():
             if seeds:
                 word = "seed" if len(seeds) == 1 else "seeds"
-                yield f"next      {word} {verdicts.listed(seeds)} of {verdicts.listed(arms)}"
+                yield f"next      {word} {decisions.listed(seeds)} of {decisions.listed(arms)}"
         waits = [
             f"{item.trial.arm} seed {item.trial.seed} ({item.state.kind})"
             for item in planned
             if item.trial.seed <= needed.get(item.trial.arm, 0) and not item.state.is_over
         ]
         if waits:
-            yield f"waits     for {verdicts.listed(waits)}; the same command tries again"
+            yield f"waits     for {decisions.listed(waits)}; the same command tries again"
         elif not further:
             yield f"decided   as far as it can be: {len(planned):,} of {len(self._trials):,} trials"
+
+
+def recomputed(stored: Decisions, planned: Sequence[Planned]) -> Decisions:
+    """The same, with the verdicts that follow from these trials' scores.
+
+    A row stays as it is stored where its trials or base's, up to its last look, are not all there.
+    """
+    scored = _scored(planned, stored.measure)
+    there = {item.trial.digest for item in planned}
+    base = scored.scores.get(stored.base, {})
+    rows = []
+    for row in stored.rows:
+        needed = {d for arm in (row.arm, stored.base) for d in stored.given[arm][: row.seeds]}
+        if needed <= there:
+            standing = stored.design.stand(scored.scores.get(row.arm, {}), base)
+            found = _decision(stored.design, row.arm, stored.base, standing, scored)
+            lost = row.verdict == "undecided" and found.verdict == "open"  # a seed without a score
+            row = found._replace(verdict=row.verdict, reason=row.reason) if lost else found
+        rows.append(row)
+    return replace(stored, rows=tuple(rows))
+
+
+def _decision(design: Design, arm: str, base: str, standing: Standing, scored: Scores) -> Decision:
+    verdict, reason = standing.verdict, ""
+    if verdict == "open" and (lost := _lost((arm, base), standing.wanted, scored)):
+        verdict, reason = "undecided", lost
+    elif verdict == "undecided" and standing.low is None:
+        reason = "the seeds' scores are all the same"
+    elif verdict == "undecided" and standing.seeds < design.most_seeds:
+        reason = f"the chance of a verdict was {_percent(standing.chance)}"
+    numbers = standing.difference, standing.low, standing.high
+    return Decision(arm, verdict, standing.seeds, *numbers, reason)
+
+
+def _lost(arms: Sequence[str], wanted: int, scored: Scores) -> str:
+    """Which trial of the next look is over and has no score; empty: none."""
+    for name in arms:
+        for seed, how in sorted(scored.scoreless.get(name, {}).items()):
+            if seed <= wanted:
+                return f"{name} seed {seed} {how}"
+    return ""
 
 
 def _scored(planned: Sequence[Planned], measure: str) -> Scores:

@@ -52,12 +52,10 @@ def curves(table: Table, histories: pd.DataFrame) -> list[Point]:
     """Every arm at each validation that all its seeds had, means over seeds."""
     name, points = views.measures(table)[0], views.spent(table, histories)
     points = points.dropna(subset=[name, "operations"])
-    found = []
-    for row in table.rows:
-        for _, some in points[points["arm"] == row.arm].groupby("step"):
-            if len(some) == len(row.runs):
-                found.append(Point(some["operations"].mean(), some[name].mean(), row.arm))
-    return found
+    means = views.by_arm(points)
+    scores = points.groupby(["arm", "step"])[name].mean()
+    lines = zip(means["arm"], means["step"], means["operations"], strict=True)
+    return [Point(cost, float(scores[arm, step]), arm) for arm, step, cost in lines]
 
 
 def frontier(points: Iterable[Point]) -> list[Point]:

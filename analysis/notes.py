@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
+from analysis.decisions import sentences
 from analysis.tables import PAPER_KEYS, Table
-from analysis.verdicts import sentences
 from lit_transformer.config_io import Scalar
 
 NAMED = 12

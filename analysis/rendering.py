@@ -26,10 +26,10 @@ from analysis.columns import (
     plain,
 )
 from analysis.counting import Measure, Unused
+from analysis.decisions import as_object as decisions_object
 from analysis.notes import Note, notes, summary
 from analysis.sections import Section, measure_object
 from analysis.tables import Row, Table
-from analysis.verdicts import as_object as verdict_object
 from lit_transformer.config_io import Scalar
 
 JSON_FORMAT = 1
@@ -142,7 +142,7 @@ def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, objec
         "checksums": [{"name": name, "checksum": value} for name, value in table.checksums],
         "versions": dict(heading.versions),
         "command": heading.command,
-        "sequential": [verdict_object(one) for one in table.sequential],
+        "sequential": [decisions_object(one) for one in table.sequential],
         "notes": [_plain_note(note) for note in notes(table, spanned=False)],
         "sections": {
             section.name: {**section.content, "notes": [_plain_note(n) for n in section.notes]}

@@ -112,6 +112,11 @@ def history(uri: str, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.Data
             points = _points_by_client(uri, run_ids, metrics)
         else:
             points = _points(path, run_ids, metrics) if path.exists() else []
+    return as_curves(points)
+
+
+def as_curves(points: Sequence[Point]) -> pd.DataFrame:
+    """The frame of `history`."""
     ids, names, steps, values, times = zip(*points, strict=True) if points else ((),) * 5
     run_codes, known_runs = pd.factorize(np.array(ids, dtype=object), sort=True)
     name_codes, known_names = pd.factorize(np.array(names, dtype=object), sort=True)

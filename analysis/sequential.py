@@ -159,7 +159,8 @@ def _scores(by_seed: Mapping[int, float], seeds: range) -> Floats:
 
 
 def _finite(number: Floats) -> float | None:
-    return float(number) if np.isfinite(number) else None
+    """Rounded, so that processors that add in another order say the same."""
+    return round(float(number), PLACES) if np.isfinite(number) else None
 
 
 def _verdict(look: Look) -> Verdict:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from analysis import counting
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
+from analysis.decisions import Decisions
 from analysis.published import Published, Variation
 from analysis.rates import Rate, priced
 from analysis.runs import Found
-from analysis.verdicts import Verdicts
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
@@ -100,7 +100,7 @@ class Table:
     """The model and the part that it is read for."""
     rates: tuple[Rate, ...]
     """What devices are taken to sustain, for the paper's definition of training cost."""
-    sequential: tuple[Verdicts, ...]
+    sequential: tuple[Decisions, ...]
     """Sweeps that gave these rows their seeds until decided."""
 
     @property
@@ -165,7 +165,7 @@ def build(
     published: Published | None,
     scored: Scored = "valid",
     rates: Sequence[Rate] = (),
-    sequential: Sequence[Verdicts] = (),
+    sequential: Sequence[Decisions] = (),
 ) -> Table:
     """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 

@@ -1,8 +1,9 @@
 """Arms at equal budgets: learning curves read off where every arm has had as much.
 
 A table compares arms after their own last update. Here each is read at equal updates, tokens,
-counted operations and seconds, at the largest budget that every run reached; a run is read at its
-last validation within the budget, and never between two or beyond the last.
+counted operations and seconds, at the largest budget that every arm reached; an arm is read at its
+last validation within the budget, and never between two or beyond the last. What an arm has spent
+at a validation is the mean over its seeds, so that all of them are read at one update.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,16 +23,19 @@ from analysis.tables import Row, Table
 Budget = Literal["updates", "tokens", "operations", "seconds"]
 """What arms may have had the same amount of: optimizer updates, target tokens, counted operations,
 seconds in training steps."""
+SLACK = 1.01
+"""Budgets that differ by less are equal: batches of other seeds hold a few tokens more or less."""
 PERPLEXITY = "valid.perplexity"
 COSTS = (SECONDS, TOKENS)
 """Curves of what a trial had spent at each validation."""
 
 
 class Reading(NamedTuple):
-    """An arm at a budget: its curves over seeds, and the update at which each seed was read."""
+    """An arm at a budget: its curves over seeds, and the update at which they were read."""
 
     measures: Mapping[str, Measure]
-    steps: tuple[int, ...]
+    step: int | None
+    """None: no validation within the budget."""
 
 
 def section(table: Table, histories: pd.DataFrame) -> Section | None:
@@ -40,9 +44,13 @@ def section(table: Table, histories: pd.DataFrame) -> Section | None:
     if points["arm"].nunique() < 2:
         return None
     metrics = [name for name in measures(table) if points[name].notna().any()]
-    limits = {budget: limit(points, budget) for budget in get_args(Budget)}
+    means = by_arm(points)
+    limits = {budget: limit(means, budget) for budget in get_args(Budget)}
     read = {
-        budget: {row.arm: reading(points, row.arm, budget, most, metrics) for row in table.rows}
+        budget: {
+            row.arm: reading(points, last_step(means, row.arm, budget, most), row.arm, metrics)
+            for row in table.rows
+        }
         for budget, most in limits.items()
     }
     return Section(
@@ -86,7 +94,8 @@ def _by_validation(table: Table, histories: pd.DataFrame) -> pd.DataFrame:
     chosen = histories[histories["metric"].isin(names) & np.isfinite(histories["value"])]
     points = chosen.drop_duplicates(["run_id", "metric", "step"], keep="last")
     wide = points.pivot(index=["run_id", "step"], columns="metric", values="value")
-    return wide.reindex(columns=names).dropna(subset=measures(table), how="all").reset_index()
+    some: pd.DataFrame = wide.reindex(columns=names).dropna(subset=measures(table), how="all")
+    return some.reset_index()
 
 
 def _totals(table: Table) -> pd.DataFrame:
@@ -107,24 +116,35 @@ def _totals(table: Table) -> pd.DataFrame:
     )
 
 
-def limit(points: pd.DataFrame, budget: Budget) -> float:
-    """The largest budget that every run has reached."""
-    return float(points.groupby("run_id")[budget].max().min())
+def by_arm(points: pd.DataFrame) -> pd.DataFrame:
+    """A line for each arm and step that all its runs have: every budget, means over seeds."""
+    members = points.groupby(["arm", "step"], as_index=False)
+    means: pd.DataFrame = members[list(get_args(Budget))].mean()
+    runs = points.groupby("arm")["run_id"].nunique()
+    return means[members.size()["size"] == means["arm"].map(runs)]
 
 
-def reading(
-    points: pd.DataFrame, arm: str, budget: Budget, most: float, metrics: Sequence[str]
-) -> Reading:
-    """Each run of an arm at its last validation that spent at most `most`."""
-    within = points[(points["arm"] == arm) & (points[budget] <= most)]
-    last = within.sort_values([budget, "step"]).groupby("run_id").tail(1).sort_values("seed")
-    read = {name: last.dropna(subset=[name]) for name in metrics}
+def limit(means: pd.DataFrame, budget: Budget) -> float:
+    """The largest budget that every arm has reached; `means` are those of `by_arm`."""
+    return float(means.groupby("arm")[budget].max().min())
+
+
+def last_step(means: pd.DataFrame, arm: str, budget: Budget, most: float) -> int | None:
+    """The last update at which the arm was validated and had spent at most `most`."""
+    within = means[(means["arm"] == arm) & (means[budget] <= most * SLACK)]
+    return None if within.empty else int(within["step"].max())
+
+
+def reading(points: pd.DataFrame, step: int | None, arm: str, metrics: Sequence[str]) -> Reading:
+    """An arm's runs at one update."""
+    here = points[(points["arm"] == arm) & (points["step"] == step)].sort_values("seed")
+    read = {name: here.dropna(subset=[name]) for name in metrics}
     return Reading(
         {
             name: Measure(tuple(some["seed"].tolist()), tuple(some[name].tolist()), "")
             for name, some in read.items()
         },
-        tuple(last["step"].tolist()),
+        step,
     )
 
 
@@ -152,14 +172,13 @@ def _cell(row: Row, read: Reading, name: str) -> Cell:
         meaning = "no validation within the budget" if row.runs else "no finished run"
         return Cell(MISSING, "", None, meaning)
     cell = score_cell(measure, 2)
-    updates = ", ".join(map(str, dict.fromkeys(read.steps)))
-    return cell._replace(meaning=f"after update {updates}; {cell.meaning}")
+    return cell._replace(meaning=f"after update {read.step}; {cell.meaning}")
 
 
 def _note(table: Table, metrics: Sequence[str]) -> str:
     text = (
-        "Curves of the valid part at the largest budget that every arm reached, each arm at its "
-        "last validation within it; nothing is read between validations or beyond the last. "
+        "Curves of the valid part at the largest budget that every arm reached (to 1 %), each arm "
+        "at its last validation within it; nothing is read between validations or beyond the last. "
     )
     if len(metrics) > 1:
         name = table.scorer.upper()
@@ -178,6 +197,6 @@ def _unread(table: Table, points: pd.DataFrame) -> list[Note]:
 
 def _content(read: Reading) -> dict[str, object]:
     return {
-        "steps": list(read.steps),
+        "step": read.step,
         **{name: measure_object(measure) for name, measure in read.measures.items()},
     }

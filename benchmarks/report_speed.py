@@ -8,7 +8,7 @@ by SQL; `--check` sends a few trials through MLflow as well and compares every r
 under .bench/many/ and are made once (10,000 runs: two minutes, 1 GB).
 
 A report is a process of its own that runs the verb as the command line does: it reads the store and
-the directories and writes all five files. Told apart are its start (Python and all imports, as far
+the directories and writes all its files. Told apart are its start (Python and all imports, as far
 as they can go before the verb) and the verb, and of the verb its parts. Without `--check` nothing
 is compared; the numbers of the table are the tests' concern.
 """
@@ -87,7 +87,7 @@ def middle(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def child(words: Sequence[str]) -> None:
     """Run the verb; print, as JSON, what it took."""
     import ablate
-    from analysis import assembly, latex, rendering, runs
+    from analysis import assembly, evidence, latex, rendering, runs, tables
     from analysis import report as pages
     from experiments import study
 
@@ -95,7 +95,7 @@ def child(words: Sequence[str]) -> None:
     for what, module, name in (
         ("study and trials", study, "expand"),
         ("store: runs", runs, "rows"),
-        ("table", assembly, "build"),
+        ("table", tables, "build"),
         ("versions", assembly, "_versions"),
         ("store: curves", runs, "history"),
         ("samples", assembly, "_samples"),
@@ -103,6 +103,8 @@ def child(words: Sequence[str]) -> None:
         ("report.json", rendering, "json_text"),
         ("report.tex", latex, "document"),
         ("report.md, twice", rendering, "markdown"),
+        ("evidence: gathered", assembly, "gather"),
+        ("evidence: packed", evidence, "write"),
         ("report.html", pages, "page"),
         ("of it pictures of differences", pages, "_differences"),
         ("of it curves", pages, "_curves"),

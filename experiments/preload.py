@@ -9,6 +9,7 @@ from experiments.ties import named_parent, tie_to_parent
 
 tie_to_parent(named_parent())
 
+import lit_transformer.calibration  # noqa: E402
 import lit_transformer.training  # noqa: E402, F401
 from experiments.worker import code_version  # noqa: E402
 from lit_transformer import scoring  # noqa: E402

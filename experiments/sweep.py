@@ -198,6 +198,11 @@ def _left_out(part: "TokenizedPart", limit: int) -> str:
     return "".join(f"; {count:,} {what}" for count, what in counts if count)
 
 
+def order(planned: Sequence[Planned]) -> list[Planned]:
+    """As trials are started: the costliest first, so that the last ones end together."""
+    return sorted(planned, key=lambda item: -item.flops)
+
+
 def proposed(
     planned: Sequence[Planned], root: Root, propose: Propose, say: Callable[[str], None]
 ) -> list[Planned]:
@@ -230,11 +235,10 @@ def run(
     display: Display,
     propose: Propose | None = None,
 ) -> list[Planned]:
-    """Train what is not over, and what is proposed when it is -> the whole plan.
+    """Train what is not over, in `order`, and then what is proposed -> the whole plan.
 
-    The costliest come first, so that the last ones end together. What ends badly is tried again
-    where that may help. KeyboardInterrupt stops the trials under way, each with a checkpoint, and
-    is raised again.
+    What ends badly is tried again where that may help. KeyboardInterrupt stops the trials under
+    way, each with a checkpoint, and is raised again.
     """
     going, more = list(planned), list(planned)
     under_way: dict[str, Planned] = {}
@@ -270,9 +274,9 @@ def run(
 
 
 def _waiting(planned: Sequence[Planned], mirror: Mirror) -> list[Planned]:
-    """What is to be trained, the costliest first; what is over is mirrored."""
+    """What is to be trained, in `order`; what is over is mirrored."""
     found = []
-    for item in sorted(planned, key=lambda item: -item.flops):
+    for item in order(planned):
         if item.state.is_over:
             mirror.watch(item.trial, item.record.path)
         else:
@@ -308,6 +312,7 @@ def job(item: Planned, root: Root) -> Job:
     """What the worker of a trial is told; the runner adds the device."""
     config = _config(item)
     return Job(
+        purpose="training",
         digest=item.trial.digest,
         config=config_io.dump(config),
         directory=item.record.path.resolve(),

@@ -1,4 +1,7 @@
-"""One trial in one process: claim it, train it, write what became of it."""
+"""One trial in one process: claim it, train it, write what became of it.
+
+A calibration is a trial of which only the pieces are measured.
+"""
 
 import logging
 import os
@@ -11,12 +14,17 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from experiments import ranks
 from experiments.ties import tie_to_parent
 from lit_transformer import config_io
 from lit_transformer.record import Kind, Record
+
+if TYPE_CHECKING:
+    import torch
+
+    from lit_transformer.peers import Peers
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,10 +36,15 @@ PRELOAD = "experiments.preload"
 """Module that the server of the local runner imports before it forks the first trial."""
 
 
+Purpose = Literal["training", "calibration"]
+"""A calibration leaves calibration.json, where training leaves a result."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker is told. Paths are absolute."""
 
+    purpose: Purpose
     digest: str
     config: str
     """The whole configuration as YAML."""
@@ -96,28 +109,18 @@ def work(job: Job) -> None:
 
 
 def _train(job: Job, record: Record, stop: _Stop, seat: ranks.Seat | None) -> tuple[Kind, str]:
-    """Train and write result.json -> how it ended, and why."""
+    """Do what the job is for -> how it ended, and why."""
     import torch
 
     from lit_transformer import peers
     from lit_transformer.callbacks import DivergedError, InterruptedTrialError
-    from lit_transformer.training import is_out_of_memory, train
+    from lit_transformer.training import is_out_of_memory
 
     try:
         _check_server(job)
         device = torch.device("cuda", seat.rank if seat else 0) if job.gpus else torch.device("cpu")
         group = peers.ALONE if seat is None else peers.join(*seat, device)
-        result = train(
-            config_io.parse(job.config, job.directory / "config.yaml"),
-            job.directory,
-            job.cache,
-            device=device,
-            threads=job.threads,
-            should_stop=stop,
-            peers=group,
-        )
-        if group.leads:
-            record.write_json("result.json", {"digest": job.digest, **asdict(result)})
+        _carry_out(job, record, stop, device, group)
     except InterruptedTrialError as end:
         return "killed", str(end)
     except DivergedError as end:
@@ -130,6 +133,30 @@ def _train(job: Job, record: Record, stop: _Stop, seat: ranks.Seat | None) -> tu
             return "out_of_memory", _first_line(error)
         return ("killed" if stop.asked else "failed"), _first_line(error)
     return "finished", ""
+
+
+def _carry_out(
+    job: Job, record: Record, stop: _Stop, device: "torch.device", peers: "Peers"
+) -> None:
+    """Train and write result.json, or measure and write calibration.json."""
+    from lit_transformer.calibration import measure
+    from lit_transformer.training import train
+
+    config = config_io.parse(job.config, job.directory / "config.yaml")
+    where, threads = (job.directory, job.cache), job.threads
+    match job.purpose:
+        case "training":
+            result = train(
+                config, *where, device=device, threads=threads, should_stop=stop, peers=peers
+            )
+            name, content = "result.json", {"digest": job.digest, **asdict(result)}
+        case "calibration":
+            measured = measure(config, *where, device=device, threads=threads, peers=peers)
+            name, content = "calibration.json", measured.model_dump()
+        case _ as never:
+            assert_never(never)
+    if peers.leads:
+        record.write_json(name, content)
 
 
 def _check_server(job: Job) -> None:

@@ -18,7 +18,6 @@ from lit_transformer.data.batching import Update
 from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.evaluation import Progress, cross_entropy, measure, translate
 from lit_transformer.module import TransformerModule
-from lit_transformer.objective import perplexity
 from lit_transformer.peers import Peers
 from lit_transformer.record import MetricsLog, Record
 from lit_transformer.usage import Usage
@@ -169,7 +168,7 @@ class Journal(pl.Callback):
             step,
             {
                 "train.loss": float(outputs["loss"]),
-                "train.perplexity": perplexity(float(outputs["nll"])),
+                "train.perplexity": scoring.perplexity(float(outputs["nll"])),
                 "train.learning_rate": module.rate(step),
                 "train.gradient_norm": float(outputs["gradient_norm"]),
                 "train.target_tokens_per_second": tokens / max(seconds, 1e-9),
@@ -182,7 +181,7 @@ class Journal(pl.Callback):
         self._refuse_non_finite(step, "valid.loss", loss)
         values = {
             "valid.loss": loss,
-            "valid.perplexity": perplexity(loss),
+            "valid.perplexity": scoring.perplexity(loss),
             "cost.target_tokens": float(self.target_tokens),
             "cost.train_seconds": self.train_seconds,
         }

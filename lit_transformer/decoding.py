@@ -139,10 +139,7 @@ def search(
     given, no other tokens are produced; they keep their share of the probability too.
     """
     assert all(len(source) for source in sources), "a source has at least its end mark"
-    # Longest first: sentences of like length pad little, and memory runs out early or not at all.
-    order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
-    size = batch_size(len(sources), decode, device)
-    batches = [order[first : first + size] for first in range(0, len(order), size)]
+    batches = in_batches([len(source) for source in sources], decode, device)
 
     def find(batch: Sequence[int]) -> list[Hypothesis]:
         chosen = [sources[index] for index in batch]
@@ -159,6 +156,16 @@ def search(
     for batch, hypotheses in zip(batches, peers.collect(made), strict=True):
         found.update(zip(batch, hypotheses, strict=True))
     return [found[index] for index in range(len(sources))]
+
+
+def in_batches(
+    lengths: Sequence[int], decode: DecodeConfig, device: torch.device
+) -> list[list[int]]:
+    """The places of sources of these lengths, batch by batch."""
+    # Longest first: sentences of like length pad little, and memory runs out early or not at all.
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    size = batch_size(len(lengths), decode, device)
+    return [order[first : first + size] for first in range(0, len(order), size)]
 
 
 def batch_size(sentences: int, decode: DecodeConfig, device: torch.device) -> int:

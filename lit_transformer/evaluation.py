@@ -1,6 +1,6 @@
 """Perplexity and translations of a part of the corpus, by one model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -15,7 +15,6 @@ from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.decoding import Hypothesis, search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.module import TransformerModule
-from lit_transformer.objective import perplexity
 from lit_transformer.wellformed import TreesOnly
 
 Progress = Callable[[str, int, int], None]
@@ -30,14 +29,21 @@ class Evaluation(NamedTuple):
     signatures: dict[str, str]
     hypotheses: list[str]
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
+    loss: float
+    """What the perplexity is of, in nats per token."""
+    truncated: list[int]
+    """Which sentences, from 0, were."""
+    counts: scoring.Counts
+    """What the task's measures are computed from."""
 
 
-class _Scored(NamedTuple):
+class Scored(NamedTuple):
     """Hypotheses as a task has them."""
 
     scores: dict[str, float]
     signatures: dict[str, str]
     texts: list[str]
+    counts: scoring.Counts
 
 
 @torch.inference_mode()
@@ -78,20 +84,21 @@ def translate(
         eos=data.vocab.eos,
         device=module.device,
         progress=progress,
-        allowed=_allowed(data, part, count, module.device),
+        allowed=allowed(data, part, range(count), module.device),
         peers=module.peers,
     )
 
 
-def _allowed(
-    data: TranslationData, part: str, count: int, device: torch.device
+def allowed(
+    data: TranslationData, part: str, places: Sequence[int], device: torch.device
 ) -> TreesOnly | None:
-    """What may follow in the first `count` outputs; None: anything."""
+    """What may follow in the outputs of these sentences of a part; None: anything."""
     match data.config.decode.constraint:
         case "none":
             return None
         case "trees":
-            words = [len(text.split()) for text in data.corpus.parts[part].sources()[:count]]
+            sources = data.corpus.parts[part].sources()
+            words = [len(sources[place].split()) for place in places]
             return TreesOnly(data.vocab, treebank.linear(data.config.data), words, device)
         case _ as never:
             assert_never(never)
@@ -112,31 +119,39 @@ def evaluate(
     found = translate(
         module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
     )
-    scored = module.peers.once(lambda: _scored(data, part, found))
+    made = module.peers.once(lambda: scored(data, part, found))
+    loss = cross_entropy(module, data, part)
+    truncated = [place for place, hypothesis in enumerate(found) if hypothesis.truncated]
     return Evaluation(
         {
-            "perplexity": perplexity(cross_entropy(module, data, part)),
-            **scored.scores,
-            "truncated": float(sum(hypothesis.truncated for hypothesis in found)),
+            "perplexity": scoring.perplexity(loss),
+            **made.scores,
+            "truncated": float(len(truncated)),
         },
-        scored.signatures,
-        scored.texts,
+        made.signatures,
+        made.texts,
+        loss,
+        truncated,
+        made.counts,
     )
 
 
-def _scored(data: TranslationData, part: str, found: list[Hypothesis]) -> _Scored:
+def scored(data: TranslationData, part: str, found: list[Hypothesis]) -> Scored:
+    """Every measure of a part's outputs."""
     match data.config.data.task:
         case "translation":
             texts = detokenized(data, found)
-            scores = scoring.score(texts, data.corpus.parts[part].targets())
+            counts = scoring.counts(texts, data.corpus.parts[part].targets())
+            scores = scoring.of_counts(counts)
             measures = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
-            return _Scored(measures, scores.signatures, texts)
+            return Scored(measures, scores.signatures, texts, counts)
         case "parsing":
             outputs = parsed(data, part, found)
-            brackets = parsing.score(treebank.load(data.corpus.trees[part]), outputs)
-            measures = brackets._asdict()
+            counted = parsing.counts(treebank.load(data.corpus.trees[part]), outputs)
+            measures = parsing.of_counts(counted)._asdict()
             signatures = dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
-            return _Scored(measures, signatures, [str(output.tree) for output in outputs])
+            texts = [str(output.tree) for output in outputs]
+            return Scored(measures, signatures, texts, {"f1": counted})
         case _ as never:
             assert_never(never)
 

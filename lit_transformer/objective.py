@@ -1,8 +1,7 @@
-"""The loss of section 5.4, its perplexity, and the learning rate of section 5.3."""
+"""The loss of section 5.4, and the learning rate of section 5.3."""
 
 # N target tokens, D d_model, V vocabulary, C the tokens of one chunk
 
-import math
 from typing import Any, final
 
 import torch
@@ -17,11 +16,6 @@ stay in a CPU's cache and never fill a GPU's memory."""
 def learning_rate(step: int, d_model: int, warmup_steps: int, factor: float) -> float:
     """factor * d_model^-0.5 * min(step^-0.5, step * warmup_steps^-1.5); the first step is 1."""
     return float(factor * d_model**-0.5 * min(step**-0.5, step * warmup_steps**-1.5))
-
-
-def perplexity(nats_per_token: float) -> float:
-    """Per word-piece, of an unsmoothed loss; infinite where that overflows."""
-    return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
 def smoothed_loss(

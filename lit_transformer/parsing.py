@@ -1,6 +1,6 @@
 """What a model has written of trees: read, repaired where it must be, and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lit_transformer import brackets
@@ -24,6 +24,21 @@ class Output(NamedTuple):
     """Whether the symbols wrote it; it was repaired otherwise."""
     has_its_length: bool
     """Whether there was a symbol for each word."""
+
+
+class Counted(NamedTuple):
+    """An output, compared with the right tree."""
+
+    status: brackets.Status
+    matched: int
+    gold: int
+    test: int
+    is_well_formed: bool
+    has_its_length: bool
+
+    @property
+    def counts(self) -> brackets.Counts:
+        return brackets.Counts(self.matched, self.gold, self.test)
 
 
 class Scores(NamedTuple):
@@ -52,26 +67,43 @@ def read(form: Linear, symbols: Sequence[str], words: Sequence[str]) -> Output:
 
 def score(gold: Sequence[Tree], outputs: Sequence[Output]) -> Scores:
     """Outputs against the right trees, one for one."""
-    compared = [
-        brackets.compare([right], [_with_tags_of(right, output.tree)], COLLINS)
-        for right, output in zip(gold, outputs, strict=True)
-    ]
-    strict = [
-        one if output.is_well_formed else brackets.compare([right], [], COLLINS)
-        for one, right, output in zip(compared, gold, outputs, strict=True)
-    ]
-    whole = brackets.total(compared)
-    well_formed = sum(output.is_well_formed for output in outputs)
+    return of_counts(counts(gold, outputs))
+
+
+def counts(gold: Sequence[Tree], outputs: Sequence[Output]) -> list[Counted]:
+    """What the scores are computed from, sentence by sentence."""
+    return [_counted(right, output) for right, output in zip(gold, outputs, strict=True)]
+
+
+def of_counts(counted: Sequence[Counted]) -> Scores:
+    """The scores of sentences that have been counted."""
+    valid = [one for one in counted if one.is_well_formed and one.status == 0]
+    whole = _total(one.counts for one in counted)
+    strict = _total(
+        one.counts if one.is_well_formed else one.counts._replace(matched=0, test=0)
+        for one in counted
+    )
+    well_formed = sum(one.is_well_formed for one in counted)
     return Scores(
         precision=whole.precision,
         recall=whole.recall,
         f1=whole.f1,
-        f1_strict=brackets.total(strict).f1,
-        f1_evalb=brackets.total_of_valid(strict).f1,
+        f1_strict=strict.f1,
+        f1_evalb=_total(one.counts for one in valid).f1,
         well_formed=float(well_formed),
-        repaired=float(len(outputs) - well_formed),
-        wrong_length=float(sum(not output.has_its_length for output in outputs)),
+        repaired=float(len(counted) - well_formed),
+        wrong_length=float(sum(not one.has_its_length for one in counted)),
     )
+
+
+def _counted(right: Tree, output: Output) -> Counted:
+    found = brackets.compare([right], [_with_tags_of(right, output.tree)], COLLINS)
+    return Counted(found.status, *found.counts, output.is_well_formed, output.has_its_length)
+
+
+def _total(counted: Iterable[brackets.Counts]) -> brackets.Counts:
+    sums = [sum(column) for column in zip(*counted, strict=True)]
+    return brackets.Counts(*sums) if sums else brackets.NOTHING
 
 
 def _with_tags_of(right: Tree, tree: Tree) -> Tree:

@@ -134,6 +134,7 @@ class Record:
         self.progress_file = path / "progress.json"
         self.checkpoints = path / "checkpoints"
         self.hypotheses = path / "hypotheses"
+        self.counts = path / "counts"
         self.vocabulary = path / "vocabulary.model"
         self.weights = path / "model.safetensors"
         self.averaged = path / "averaged.safetensors"
@@ -225,7 +226,8 @@ class Record:
 
     def clear_partials(self) -> None:
         """Delete what killed attempts have left half written; for whoever holds the claim."""
-        for folder in (self.path, self.checkpoints, self.hypotheses, self.path / "scores"):
+        scored = (self.hypotheses, self.counts, self.path / "scores")
+        for folder in (self.path, self.checkpoints, *scored):
             for path in folder.glob(".*.partial"):
                 if not path.name.startswith(".mirror-"):  # the sweep's, which holds another lock
                     path.unlink(missing_ok=True)

@@ -3,8 +3,9 @@
 Whoever writes a number and whoever reads one uses the names in METRICS.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lit_transformer.config import Task
 
@@ -27,6 +28,10 @@ MEASURES: Mapping[Task, str] = {"translation": "bleu", "parsing": "f1"}
 """The measure that a table of a task is read for, behind one of `Scored`."""
 
 
+Counts = Mapping[str, Sequence[Sequence[float]]]
+"""`bleu`, `chrf`, `ter`: for each sentence the numbers that sacreBLEU adds up."""
+
+
 class Scores(NamedTuple):
     """Corpus scores, each from 0; BLEU and chrF reach at most 100, TER may exceed it."""
 
@@ -42,11 +47,11 @@ def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
 
     Empty hypotheses are allowed: where all are, BLEU and chrF are 0 and TER is 100.
     """
-    # Here, since the names above are needed in places where sacreBLEU's import is felt.
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-    from sacrebleu.metrics.ter import TER
+    return of_counts(counts(hypotheses, references))
 
+
+def counts(hypotheses: Sequence[str], references: Sequence[str]) -> Counts:
+    """What the scores are computed from. ValueError where the two are not one for one."""
     if len(hypotheses) != len(references):
         raise ValueError(
             f"{len(hypotheses)} hypotheses for {len(references)} references; "
@@ -54,13 +59,40 @@ def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
         )
     if not references:
         raise ValueError("no sentences to score; give at least one hypothesis and its reference")
-    metrics = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    # sacreBLEU's own tests of significance resample what these two calls pass on.
+    return {
+        name: metric._extract_corpus_statistics(hypotheses, [references])
+        for name, metric in _metrics().items()
+    }
+
+
+def of_counts(counted: Counts) -> Scores:
+    """The scores of sentences that have been counted."""
+    metrics = _metrics()
     values = {
-        name: metric.corpus_score(hypotheses, [references]).score
+        name: float(metric._aggregate_and_compute(counted[name]).score)
         for name, metric in metrics.items()
     }
     signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
     return Scores(**values, signatures=signatures)
+
+
+def _metrics() -> dict[str, Any]:
+    """sacreBLEU's metrics for sentences with one reference each."""
+    # Here, since the names above are needed in places where sacreBLEU's import is felt.
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
+
+    metrics: dict[str, Any] = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    for metric in metrics.values():
+        metric.num_refs = 1  # is part of a signature, and told with the references only
+    return metrics
+
+
+def perplexity(nats_per_token: float) -> float:
+    """Per word-piece, of an unsmoothed loss; infinite where that overflows."""
+    return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:

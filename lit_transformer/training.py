@@ -4,6 +4,7 @@ Each phase leaves its outcome in the trial's directory and is passed over by a l
 that a kill costs at most the phase, and in training at most `train.checkpoint_every` updates.
 """
 
+import json
 import platform
 import random
 import time
@@ -77,22 +78,18 @@ def train(
     `should_stop` said so, ConfigError where this device cannot do what the configuration asks.
     """
     started_s = time.perf_counter()
-    torch.set_num_threads(threads)
-    keep_freed_memory()
     record = Record(directory)
     peers.once(lambda: write_bytes(record.config, dump(config).encode()))
-    _refuse_emulation(config, device)
-    _refuse_other_peers(config, peers)
-    progress = _stoppable(record.show_progress if peers.leads else _unseen, should_stop)
+    set_up(config, device, threads, peers)
+    progress = _stoppable(record.show_progress if peers.leads else unseen, should_stop)
     progress("preparing data", 0, 1)
     data = TranslationData(config, cache)
     data.prepare_data()
     data.setup("fit")
     peers.once(lambda: _describe(record, data, _environment(config, device, threads)))
-    torch.use_deterministic_algorithms(config.train.deterministic)
     totals = _fit(config, record, data, device, progress, should_stop, peers)
     averaged_steps = peers.once(lambda: _average(config, record, data))
-    module = _build(config, data, peers).to(device)
+    module = build(config, data, peers).to(device)
     scores, signatures = _evaluate(module, data, record, progress)
     parameters = cost.parameters(config.model, len(data.vocab))
     scores["cost.parameters"] = float(parameters.total)
@@ -111,13 +108,22 @@ def train(
         averaged_steps=averaged_steps,
         skipped_pairs=data.parts["train"].skipped,
         cut_sources={part: data.parts[part].cut for part in data.evaluated},
-        device=_device_name(device),
+        device=device_name(device),
         devices=config.train.devices,
         threads=threads,
     )
 
 
-def _unseen(phase: str, done: int, total: int) -> None:
+def set_up(config: RunConfig, device: torch.device, threads: int, peers: Peers) -> None:
+    """Make this process one that trains. ConfigError: see `train`."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    _refuse_emulation(config, device)
+    _refuse_other_peers(config, peers)
+    torch.use_deterministic_algorithms(config.train.deterministic)
+
+
+def unseen(phase: str, done: int, total: int) -> None:
     """Progress of a peer that does not lead."""
 
 
@@ -185,25 +191,12 @@ def _fit(
     if done is not None:
         return {**done, "seconds_of_this_attempt": 0.0}
     _seed(config.train.seed)
-    module = _build(config, data, peers)
+    module = build(config, data, peers)
     if not peers.leads:  # equal weights, but dropout of its own
         _seed(int(np.random.SeedSequence([config.train.seed, peers.rank]).generate_state(1)[0]))
     journal = Journal(record, data, progress, should_stop, peers)
     resumed = peers.once(lambda: checkpoints.newest_whole(record.checkpoints))
-    trainer = pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        max_steps=config.train.steps,
-        precision="bf16-mixed" if config.train.precision == "bfloat16" else "32-true",
-        callbacks=[journal],
-        plugins=[LightningEnvironment(), checkpoints.AtomicCheckpointIO()],
-        default_root_dir=record.path,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    trainer = make_trainer(config, record, device, [journal])
     loader = data.train_dataloader(peers.rank)
     before_s = _seconds_in(resumed)
     trainer.fit(module, loader, ckpt_path=resumed)
@@ -215,6 +208,25 @@ def _fit(
     }
     peers.once(lambda: _save_fitted(record, module, totals))
     return {**totals, "seconds_of_this_attempt": journal.train_seconds - before_s}
+
+
+def make_trainer(
+    config: RunConfig, record: Record, device: torch.device, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        max_steps=config.train.steps,
+        precision="bf16-mixed" if config.train.precision == "bfloat16" else "32-true",
+        callbacks=callbacks,
+        plugins=[LightningEnvironment(), checkpoints.AtomicCheckpointIO()],
+        default_root_dir=record.path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
 
 
 def _fitted(record: Record, data: TranslationData) -> dict[str, float] | None:
@@ -234,7 +246,7 @@ def _save_fitted(record: Record, module: TransformerModule, totals: dict[str, fl
     record.write_json("training.json", totals)
 
 
-def _build(config: RunConfig, data: TranslationData, peers: Peers) -> TransformerModule:
+def build(config: RunConfig, data: TranslationData, peers: Peers) -> TransformerModule:
     try:
         return TransformerModule(config, len(data.vocab), data.vocab.pad, peers)
     except (RuntimeError, MemoryError) as error:
@@ -312,7 +324,14 @@ def _evaluate(
 def _save_scores(record: Record, name: str, result: Evaluation) -> dict[str, Any]:
     text = "".join(f"{line}\n" for line in result.hypotheses)
     write_bytes(record.hypotheses / f"{name}.txt", text.encode())
-    found = {"scores": result.scores, "signatures": result.signatures}
+    counts = json.dumps(result.counts, separators=(",", ":"))  # a line, not one a number
+    write_bytes(record.counts / f"{name}.json", counts.encode())
+    found = {
+        "scores": result.scores,
+        "signatures": result.signatures,
+        "loss": result.loss,
+        "truncated": result.truncated,
+    }
     record.write_json(f"scores/{name}.json", found)
     return found
 
@@ -331,14 +350,14 @@ def _environment(config: RunConfig, device: torch.device, threads: int) -> dict[
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": _device_name(device),
+        "device": device_name(device),
         "devices": config.train.devices,
         "threads": threads,
         "versions": {name: version(name) for name in names},
     }
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or "cpu")

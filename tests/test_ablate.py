@@ -173,9 +173,8 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     assert len(files(swept.root, "result.json")) == 4
     assert "4 of 4 trials finished" in swept.done.out
     assert swept.done.out.count("\nfinished  tiny/") == 4
-    assert {"report.md", "report.csv", "report.tex", "report.html", "report.json"} == set(
-        reports(swept.root)
-    )
+    formats = ("md", "csv", "tex", "html", "json", "evidence.json.bz2")
+    assert {f"report.{name}" for name in formats} == set(reports(swept.root))
 
 
 def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path) -> None:
@@ -263,6 +262,29 @@ def test_a_report_of_table2_sets_one_setting_beside_another(
     assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
 
 
+def test_a_report_verifies_until_a_number_in_it_is_another(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    for name, content in reports(swept.root).items():
+        (tmp_path / name).write_bytes(content)
+    report = tmp_path / "report.json"
+    whole = ablate("verify", report, "--json")
+    assert (whole.status, whole.err) == (0, "")
+    found = json.loads(whole.out)
+    assert {*found} == documented("ablate verify")[0]
+    assert (found["verified"], found["scores"]["counts"]) == (True, 4 * 4 * 3)
+    score = json.loads(report.read_text())["rows"][1]["ours"]["valid.perplexity"]["values"][1]
+    report.write_text(report.read_text().replace(str(score), str(score + 0.5)))
+    spoilt = ablate("verify", report)
+    assert spoilt.status == 1
+    told = f"row A, valid.perplexity, seed 2: stated {score + 0.5}, recomputed {score}"
+    assert told in spoilt.out
+    (tmp_path / "report.evidence.json.bz2").write_bytes(b"something else")
+    broken = ablate("verify", report)
+    assert (broken.status, broken.out) == (2, "")
+    assert broken.err.count("\n") == 1
+
+
 def test_a_plan_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
     done = ablate(*sweep_words(toy, tmp_path, "--dry-run", "--json"))
     assert (done.status, done.err) == (0, "")
@@ -314,6 +336,23 @@ def test_a_sweep_until_decided_trains_what_is_lacking_and_says_how_seeds_were_gi
     (record,) = found["sequential"]
     assert [(row["arm"], row["seeds"]) for row in record["rows"]] == [("A", 3)]
     assert "--until decided --most-seeds 3" in found["command"]
+
+
+def test_a_report_of_a_sweep_until_decided_is_verified_with_its_verdicts(
+    decided: Swept, tmp_path: Path
+) -> None:
+    folder = decided.root / "mlruns" / "reports" / "tiny" / "toy"
+    done = ablate("verify", folder / "report.json")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads((folder / "report.json").read_text())
+    (row,) = found["sequential"][0]["rows"]
+    row["verdict"] = "better"
+    forged = tmp_path / "report.json"
+    forged.write_text(json.dumps(found))
+    evidence = ["--evidence", folder / "report.evidence.json.bz2"]
+    done = ablate("verify", forged, *evidence)
+    assert done.status == 1
+    assert "better" in done.out
 
 
 def test_a_plan_until_decided_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
@@ -484,6 +523,46 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(
     assert ablate(*sweep_words(toy, tmp_path)).status == 0
     assert outcome(tmp_path) == outcome(swept.root)
     assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
+
+
+def measuring(root: Path) -> list[Path]:
+    """Folders in which a calibration is at work, or was killed at it."""
+    return sorted((root / "mlruns" / "calibrations").glob(".measuring-*"))
+
+
+@pytest.mark.slow
+def test_a_plan_measures_once_and_is_held_against_what_happened(toy: Toy, tmp_path: Path) -> None:
+    words = (toy.study, "--setting", toy.setting, "--root", tmp_path)
+    first = ablate("plan", *words, "--json")
+    assert first.status == 0, first.err
+    made = json.loads(first.out)
+    assert (made["forecast"]["to_run"], made["forecast"]["unknown"]) == (2, 0)
+    assert "measuring 2 shapes" in first.err
+    assert files(tmp_path, "*") == measuring(tmp_path) == []  # no trial has begun
+    again = ablate("plan", *words, "--json")
+    assert json.loads(again.out) == made
+    assert again.err == ""
+    swept = ablate("sweep", *words)
+    assert "forecast of 2 finished trials" in swept.out
+    told = json.loads(ablate("plan", *words, "--json").out)["forecast"]["comparison"]
+    results = [Record(path.parent).result() or {} for path in files(tmp_path, "result.json")]
+    took = [result["scores"]["cost.total_seconds"] for result in results]
+    assert told["actual_seconds"] == pytest.approx(sum(took))
+    assert told["seconds"] == pytest.approx(made["forecast"]["trial_seconds"])
+    assert "took" in ablate("plan", *words).out
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_plan_and_leaves_nothing_half_measured(toy: Toy, tmp_path: Path) -> None:
+    stopped = Started("plan", toy.study, "--setting", toy.setting, "--root", tmp_path)
+    wait_for(lambda: [place for place in measuring(tmp_path) if (place / "log.txt").exists()])
+    stopped.to_the_group(signal.SIGINT)
+    done = stopped.wait()
+    assert done.status == 130
+    assert "are remembered" in done.err
+    assert "Traceback" not in done.err
+    assert stopped.vanishes(), stopped.left()
+    assert measuring(tmp_path) == []
 
 
 @pytest.mark.slow
@@ -699,6 +778,8 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["rerun", "0123"], "0123: no run of this id"),
         (["translate", "0123"], "0123: no run of this id"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
+        (["verify", "gone.json"], "gone.json: No such file"),
+        (["verify", "gone.json", "--set", "train.steps=1"], "verify takes data.folder"),
         (["ui", "--host", "0.0.0.0"], "--host 0.0.0.0: others could reach it"),
         (
             ["report", "table3", "--setting", "grammar", "--beside", "multi30k-en-de"],

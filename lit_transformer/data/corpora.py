@@ -13,6 +13,7 @@ from typing import NamedTuple, assert_never
 from lit_transformer.config import DataConfig, FilePair
 from lit_transformer.data import grammar, multi30k, treebank, wmt14
 from lit_transformer.data.cache import (
+    MANIFEST,
     CorpusError,
     Facts,
     build_once,
@@ -22,7 +23,10 @@ from lit_transformer.data.cache import (
 )
 from lit_transformer.data.text import Part, check_aligned, write_pairs
 
-__all__ = ["PARTS", "Corpus", "CorpusError", "Part", "check", "checksums", "prepare"]
+__all__ = [
+    *("PARTS", "Corpus", "CorpusError", "Part", "at_hand", "check", "checksums"),
+    *("is_generated", "is_private", "prepare"),
+]
 
 PARTS = ("train", "valid", "test")
 
@@ -151,6 +155,45 @@ def prepare(data: DataConfig, cache: Path) -> Corpus:
             made = treebank.prepare(data, cache)
             parts = _as_parts(data, made.texts)
             return Corpus(data.corpus, identity, parts, made.symbols, made.trees)
+        case _ as never:
+            assert_never(never)
+
+
+def is_generated(data: DataConfig) -> bool:
+    """Whether the code itself writes the text, the same wherever it runs."""
+    return data.corpus in ("grammar", "grammar_trees")
+
+
+def is_private(data: DataConfig) -> bool:
+    """Whether what a model writes may show text that only its user has.
+
+    Translations of the public corpora's sentences are the model's; trees hold the words of the
+    sentences themselves.
+    """
+    match data.corpus:
+        case "files" | "treebank" | "wsj_sample":
+            return True
+        case "grammar" | "grammar_trees" | "multi30k" | "wmt14":
+            return False
+        case _ as never:
+            assert_never(never)
+
+
+def at_hand(data: DataConfig, cache: Path) -> DataConfig | None:
+    """The same corpus as `prepare` has it without a network; None where it would have to fetch."""
+    if data.folder is not None:
+        return data
+    match data.corpus:
+        case "files" | "grammar" | "grammar_trees" | "treebank":
+            return data
+        case "multi30k":
+            folder = cache / "multi30k"
+            there = all((folder / name).is_file() for name in multi30k.checksums(data))
+            return data.model_copy(update={"folder": str(folder)}) if there else None
+        case "wsj_sample":
+            return data if (cache / "wsj_sample" / treebank.WSJ_ZIP).is_file() else None
+        case "wmt14":
+            return data if (wmt14.place(data, cache) / MANIFEST).is_file() else None
         case _ as never:
             assert_never(never)
 

@@ -52,11 +52,15 @@ def check(data: DataConfig) -> None:
 def texts(data: DataConfig, cache: Path) -> dict[str, tuple[Path, Path]]:
     """The two plain-text files of each part; written on first use."""
     check(data)
-    key = key_of({"checksums": checksums(data), "layout": 1})
-    folder = cache / f"wmt14-{_config(data)}-{key}"
-    built: Built = build_once(folder, partial(_write, data))
+    built: Built = build_once(place(data, cache), partial(_write, data))
     source, target = data.source_language, data.target_language
     return {p: (built.path / f"{p}.{source}", built.path / f"{p}.{target}") for p in SPLITS}
+
+
+def place(data: DataConfig, cache: Path) -> Path:
+    """The folder of the texts, whether they are there or not."""
+    key = key_of({"checksums": checksums(data), "layout": 1})
+    return cache / f"wmt14-{_config(data)}-{key}"
 
 
 def _config(data: DataConfig) -> str:

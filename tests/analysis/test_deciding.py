@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis import notes, runs, tables, verdicts
-from analysis.deciding import Deciding
+from analysis import decisions, notes, runs, tables
+from analysis.deciding import Deciding, recomputed
+from analysis.decisions import Decisions
 from analysis.tables import Heading
 from experiments import sweep
 from experiments.study import Trial
@@ -290,7 +292,7 @@ def test_a_damaged_record_is_named_with_its_remedy(world: World, harm: str) -> N
             harm = json.dumps({**whole, "comparisons": 0})
     place.write_text(harm)
     with pytest.raises(RecordError, match=r"sequential/tiny/toy/\w+\.json: is damaged; delete it"):
-        verdicts.read(world.root, "tiny", "toy", world.trials)
+        decisions.read(world.root, "tiny", "toy", world.trials)
 
 
 def test_one_row_alone_is_nothing_to_compare(world: World) -> None:
@@ -298,16 +300,50 @@ def test_one_row_alone_is_nothing_to_compare(world: World) -> None:
         Deciding([t for t in world.trials if t.arm == "base"], "valid", MOST, None, world.root)
 
 
+# Verdicts recomputed, for `ablate verify`
+
+
+def swept_again(world: World, **ends: Any) -> tuple[Decisions, list[Planned]]:
+    planned, *_ = world.sweep(world.deciding(margin=0.5), ends=ends)
+    (stored,) = decisions.read(world.root, "tiny", "toy", world.trials)
+    return stored, planned
+
+
+def test_verdicts_follow_from_the_trials_scores(world: World) -> None:
+    stored, planned = swept_again(world)
+    assert decisions.parse(decisions.as_object(stored)) == stored
+    assert recomputed(stored, planned) == stored
+    wrong = [row._replace(verdict="better", low=0.1) for row in stored.rows]
+    assert recomputed(replace(stored, rows=tuple(wrong)), planned) == stored
+    early = [row._replace(seeds=3, verdict="same") for row in stored.rows]
+    assert recomputed(replace(stored, rows=tuple(early)), planned) == stored
+
+
+def test_a_row_without_its_trials_is_taken_as_it_stands(world: World) -> None:
+    stored, planned = swept_again(world)
+    some = [item for item in planned if item.trial.arm != "near"]
+    wrong = [row._replace(verdict="worse") for row in stored.rows]
+    again = recomputed(replace(stored, rows=tuple(wrong)), some)
+    assert [row.verdict for row in again.rows] == ["worse", "worse", "same"]
+
+
+def test_a_row_that_lost_a_seed_stays_undecided(world: World) -> None:
+    lost = next(t for t in world.trials if (t.arm, t.seed) == ("near", 4))
+    stored, planned = swept_again(world, **{lost.digest: "diverged"})
+    Record(Root(world.root).trial(lost.digest)).attempts.unlink()  # as evidence has it
+    assert recomputed(stored, planned) == stored
+
+
 # The table
 
 
 def test_a_table_says_how_its_seeds_were_given_and_what_was_decided(world: World) -> None:
     world.sweep(world.deciding(margin=0.5))
-    trials = verdicts.asked(
-        verdicts.read(world.root, "tiny", "toy", world.trials), world.trials, world.root
+    trials = decisions.asked(
+        decisions.read(world.root, "tiny", "toy", world.trials), world.trials, world.root
     )
     heading = Heading("tiny", "1", "toy", "", "ablate sweep", {})
-    found = verdicts.read(world.root, "tiny", "toy", trials)
+    found = decisions.read(world.root, "tiny", "toy", trials)
     made = tables.build(heading, trials, list[runs.Found](), None, sequential=found)
     told = [note.text for note in notes.notes(made, spanned=False)]
     assert "over each row's own seeds" in told[0]
@@ -322,13 +358,13 @@ def test_a_table_says_how_its_seeds_were_given_and_what_was_decided(world: World
 def test_a_table_of_other_trials_says_nothing_of_it(world: World) -> None:
     world.sweep(world.deciding())
     others = world.toy.trials([1], sets=["train.steps=20"])
-    assert verdicts.read(world.root, "tiny", "toy", others) == []
+    assert decisions.read(world.root, "tiny", "toy", others) == []
 
 
 def test_trials_that_were_run_besides_stay_in_the_table(world: World) -> None:
     world.sweep(world.deciding())
     extra = next(t for t in world.trials if (t.arm, t.seed) == ("far", 7))
     Record(Root(world.root).trial(extra.digest)).start_attempt({})
-    found = verdicts.read(world.root, "tiny", "toy", world.trials)
-    kept = verdicts.asked(found, world.trials, world.root)
+    found = decisions.read(world.root, "tiny", "toy", world.trials)
+    kept = decisions.asked(found, world.trials, world.root)
     assert [t.seed for t in kept if t.arm == "far"] == [1, 2, 3, 7]

@@ -43,8 +43,9 @@ CURVES = {"base": RISING, "C5": [10 * value for value in RISING]}
 
 
 def read(table: Table, points: pd.DataFrame, arm: str, budget: views.Budget) -> views.Reading:
-    most = views.limit(points, budget)
-    return views.reading(points, arm, budget, most, views.measures(table))
+    means = views.by_arm(points)
+    step = views.last_step(means, arm, budget, views.limit(means, budget))
+    return views.reading(points, step, arm, views.measures(table))
 
 
 @pytest.mark.parametrize(
@@ -62,9 +63,9 @@ def test_each_arm_is_read_at_its_last_validation_within_the_budget(
 ) -> None:
     table = table_of()
     points = views.spent(table, histories(table, CURVES))
-    assert views.limit(points, budget) == pytest.approx(limit)
+    assert views.limit(views.by_arm(points), budget) == pytest.approx(limit)
     base, c5 = (read(table, points, arm, budget) for arm in ("base", "C5"))
-    assert (base.steps, c5.steps) == ((base_at,), (c5_at,))
+    assert (base.step, c5.step) == (base_at, c5_at)
     assert base.measures["valid.curve_bleu"].mean == base_at / 100
     assert c5.measures["valid.curve_bleu"].mean == c5_at / 10
     assert c5.measures["valid.perplexity"].mean == pytest.approx(1000 / c5_at)
@@ -74,7 +75,7 @@ def test_the_budget_is_what_the_shortest_run_reached() -> None:
     table = table_of()
     short = histories(table, {**CURVES, "base": RISING[:2]})
     points = views.spent(table, short)
-    assert views.limit(points, "updates") == 200
+    assert views.limit(views.by_arm(points), "updates") == 200
     assert read(table, points, "C5", "updates").measures["valid.curve_bleu"].mean == 20
 
 
@@ -109,6 +110,31 @@ def test_seeds_are_read_apart_and_averaged() -> None:
     points = views.spent(table, some)
     measure = read(table, points, "base", "updates").measures["valid.curve_bleu"]
     assert (measure.seeds, measure.values, measure.mean) == ((1, 2), (8.0, 9.0), 8.5)
+
+
+@pytest.mark.parametrize(("more", "step"), [(1.005, 800), (1.1, 700)])
+def test_a_few_tokens_more_are_no_larger_budget(more: float, step: int) -> None:
+    table = table_of()
+    told = [1e5 * n * more for n in range(1, 9)]
+    c5 = table.rows[1].runs[0].run_id
+    some = pd.concat([histories(table, CURVES), curve(c5, "cost.target_tokens", told)])
+    points = views.spent(table, some)
+    assert read(table, points, "base", "tokens").step == 800
+    assert read(table, points, "C5", "tokens").step == step
+
+
+def test_all_seeds_of_an_arm_are_read_at_one_update() -> None:
+    """One seed's machine was a third as fast as the other's; both arms took 100 s on average."""
+    table = table_of(seeds=(1, 2))
+    slow = {1: 50.0, 2: 150.0}
+    told = [
+        curve(r.run_id, "cost.train_seconds", [slow[r.seed] * n / 8 for n in range(1, 9)])
+        for r in table.runs
+    ]
+    points = views.spent(table, pd.concat([histories(table, CURVES), *told]))
+    found = read(table, points, "C5", "seconds")
+    assert found.step == 800
+    assert found.measures["valid.curve_bleu"].seeds == (1, 2)
 
 
 def test_greedy_search_and_first_sentences_are_said() -> None:

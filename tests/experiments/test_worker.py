@@ -37,6 +37,7 @@ RESULT = Result(
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return Job(
+        purpose="training",
         digest="d",
         config="train: {steps: 3}",
         directory=tmp_path / "d",

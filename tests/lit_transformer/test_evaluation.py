@@ -14,6 +14,7 @@ from lit_transformer.evaluation import cross_entropy, detokenized, evaluate, tra
 from lit_transformer.model.packing import Sentences, pack
 from lit_transformer.module import TransformerModule
 from lit_transformer.record import Record
+from lit_transformer.scoring import of_counts
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,12 @@ def test_evaluation_repeats_what_the_trial_said(module, data, trained):
     assert shown[0] == ("decoding test", 0, total)
     assert shown[-1] == ("decoding test", total, total)
     assert [done for _, done, _ in shown] == sorted(done for _, done, _ in shown)
+
+
+def test_what_is_counted_is_told_sentence_by_sentence(module, data, trained):
+    kept = Record(trained.directory).read_json("scores/test.json", loss=float, truncated=list)
+    scores = trained.result.scores
+    assert np.exp(kept["loss"]) == scores["test.perplexity"]
+    counts = Record(trained.directory).read_json("counts/test.json", bleu=list)
+    assert of_counts(counts).chrf == scores["test.chrf"]
+    assert len(kept["truncated"]) == scores["test.truncated"]

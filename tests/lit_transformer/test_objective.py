@@ -7,7 +7,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_transformer import objective
-from lit_transformer.objective import learning_rate, perplexity, smoothed_loss
+from lit_transformer.objective import learning_rate, smoothed_loss
 
 # N target tokens, D d_model, V vocabulary
 SMOOTHING = pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.2])
@@ -133,8 +133,3 @@ def test_the_rate_is_that_of_section_5_3(step: int, factor: float) -> None:
 def test_the_rate_is_highest_at_the_end_of_the_warm_up() -> None:
     rates = [learning_rate(step, 64, 20, 1.0) for step in range(1, 60)]
     assert max(rates) == rates[19] == pytest.approx((64 * 20) ** -0.5)
-
-
-def test_perplexity_is_the_number_of_equally_likely_words() -> None:
-    assert perplexity(math.log(50)) == pytest.approx(50)
-    assert perplexity(1e9) == math.inf

@@ -1,5 +1,6 @@
 """Scores against hand arithmetic and sacreBLEU itself; the metrics' names."""
 
+import json
 import math
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from lit_transformer.scoring import MEASURES, METRICS, bleu, score
+from lit_transformer.scoring import MEASURES, METRICS, bleu, counts, of_counts, perplexity, score
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
 REFERENCES = ["the cat sat on a mat", "he reads the book today"]
@@ -120,3 +121,14 @@ def test_the_names_cost_no_heavy_import():
 def test_bleu_alone_is_the_same_bleu():
     hypotheses, references = ["a b c d e", "", "x y"], ["a b c d f", "g", "x y z"]
     assert bleu(hypotheses, references) == score(hypotheses, references).bleu
+
+
+def test_perplexity_is_the_number_of_equally_likely_words() -> None:
+    assert perplexity(math.log(50)) == pytest.approx(50)
+    assert perplexity(1e9) == math.inf
+
+
+def test_scores_are_of_counts_that_may_be_kept_as_json():
+    kept = json.loads(json.dumps(counts(HYPOTHESES, REFERENCES)))
+    assert of_counts(kept) == score(HYPOTHESES, REFERENCES)
+    assert kept["bleu"][1][:3] == [4, 5, 3]  # words of the two sides, and those they share

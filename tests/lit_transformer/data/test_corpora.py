@@ -8,11 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from lit_transformer.config import DataConfig, FilePair, FilesConfig
-from lit_transformer.data import grammar
+from lit_transformer.data import grammar, wmt14
+from lit_transformer.data.cache import MANIFEST
 from lit_transformer.data.corpora import (
     GRAMMAR_PARTS,
     PARTS,
     CorpusError,
+    at_hand,
     check,
     checksums,
     origin,
@@ -171,3 +173,26 @@ def test_a_corpus_is_named_with_its_terms() -> None:
     assert "non-commercial" in origin(sample)
     assert title(DataConfig(corpus="multi30k")) == "multi30k en-de"
     assert origin(DataConfig(corpus="multi30k")) == ""
+
+
+def test_what_would_be_fetched_is_not_at_hand(tmp_path):
+    multi30k = DataConfig(corpus="multi30k")
+    wsj = DataConfig(corpus="wsj_sample")
+    hub = DataConfig(corpus="wmt14")
+    assert [at_hand(data, tmp_path) for data in (multi30k, wsj, hub)] == [None] * 3
+    for name in ("multi30k", "wsj_sample"):
+        (tmp_path / name).mkdir()
+    for name in checksums(multi30k):
+        (tmp_path / "multi30k" / name).touch()
+    (tmp_path / "wsj_sample" / "treebank.zip").touch()
+    folder = wmt14.place(hub, tmp_path)
+    folder.mkdir()
+    (folder / MANIFEST).touch()
+    assert at_hand(multi30k, tmp_path).folder == str(tmp_path / "multi30k")
+    assert (at_hand(wsj, tmp_path), at_hand(hub, tmp_path)) == (wsj, hub)
+
+
+@pytest.mark.parametrize("corpus", ["grammar", "grammar_trees"])
+def test_what_the_code_writes_is_always_at_hand(corpus, tmp_path):
+    data = DataConfig(corpus=corpus)
+    assert at_hand(data, tmp_path) == data

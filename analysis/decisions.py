@@ -31,7 +31,8 @@ SHAPE: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("study", "setting", "measure", "base"), str),
     **dict.fromkeys(("version", "comparisons", "most_seeds"), int),
     "margin": (int, float, type(None)),
-    **dict.fromkeys(("given", "rows"), (dict, list)),
+    "given": dict,
+    "rows": list,
 }
 REMEDY = "delete it, and the same sweep writes it again from its trials"
 
@@ -52,7 +53,7 @@ class Decision(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class Decisions:
     """A sweep until decided, as far as it has come."""
 
     study: str
@@ -66,20 +67,20 @@ class Verdicts:
     rows: tuple[Decision, ...]
 
 
-def path(root: Path, verdicts: Verdicts) -> Path:
+def path(root: Path, decided: Decisions) -> Path:
     """Where the record lies; the digests of seed 1 say whose it is."""
-    first = "\n".join(sorted(digests[0] for digests in verdicts.given.values()))
+    first = "\n".join(sorted(digests[0] for digests in decided.given.values()))
     name = hashlib.sha256(first.encode()).hexdigest()[:16]
-    return _folder(root, verdicts.study, verdicts.setting) / f"{name}.json"
+    return _folder(root, decided.study, decided.setting) / f"{name}.json"
 
 
-def refuse_another(root: Path, verdicts: Verdicts) -> None:
+def refuse_another(root: Path, decided: Decisions) -> None:
     """ConfigError where these rows have been looked at in another design: its levels hold for what
     was fixed before the first score, and no longer once a number of seeds is chosen by the scores.
     """
-    place = path(root, verdicts)
+    place = path(root, decided)
     before = _read(place)
-    if before is None or before.design == verdicts.design:
+    if before is None or before.design == decided.design:
         return
     raise ConfigError(
         f"--until decided: these rows were begun with {options(before)}; levels are fixed before "
@@ -88,20 +89,41 @@ def refuse_another(root: Path, verdicts: Verdicts) -> None:
     )
 
 
-def write(root: Path, verdicts: Verdicts) -> None:
-    text = json.dumps(as_object(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path(root, verdicts), text.encode())
+def write(root: Path, decided: Decisions) -> None:
+    text = json.dumps(as_object(decided), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path(root, decided), text.encode())
 
 
-def read(root: Path, study: str, setting: str, trials: Iterable[Trial]) -> list[Verdicts]:
+def read(root: Path, study: str, setting: str, trials: Iterable[Trial]) -> list[Decisions]:
     """The records that some of these trials belong to. RecordError where one is damaged."""
     digests = {trial.digest for trial in trials}
     places = sorted(_folder(root, study, setting).glob("*.json"))
-    found = [verdicts for place in places if (verdicts := _read(place)) is not None]
+    found = [one for place in places if (one := _read(place)) is not None]
     return [one for one in found if any(digests & {*own} for own in one.given.values())]
 
 
-def asked(found: Sequence[Verdicts], trials: Sequence[Trial], root: Path) -> list[Trial]:
+def parse(content: Mapping[str, Any]) -> Decisions:
+    """`as_object` read back. Some of `record.DAMAGE` where it is no such object."""
+    if any(not isinstance(content[name], kind) for name, kind in SHAPE.items()):
+        raise TypeError("a value of another type")
+    if (
+        content["comparisons"] < 1
+        or content["most_seeds"] < 1
+        or not all(content["given"].values())
+    ):
+        raise ValueError("no comparison, or an arm without a seed")
+    rows = tuple(_decision(row) for row in content["rows"])
+    if strange := {content["base"], *(row.arm for row in rows)} - {*content["given"]}:
+        raise ValueError(f"{strange} was given no seed")
+    return Decisions(
+        **{name: content[name] for name in ("study", "version", "setting", "measure", "base")},
+        design=Design(content["comparisons"], content["most_seeds"], content["margin"]),
+        given={arm: tuple(map(_digest, own)) for arm, own in content["given"].items()},
+        rows=rows,
+    )
+
+
+def asked(found: Sequence[Decisions], trials: Sequence[Trial], root: Path) -> list[Trial]:
     """The trials without those of these rows that were neither asked for nor run."""
     rows = {arm for one in found for arm in one.given}
     given = {digest for one in found for own in one.given.values() for digest in own}
@@ -114,16 +136,16 @@ def asked(found: Sequence[Verdicts], trials: Sequence[Trial], root: Path) -> lis
     ]
 
 
-def as_object(verdicts: Verdicts) -> dict[str, Any]:
+def as_object(decided: Decisions) -> dict[str, Any]:
     """The record as one JSON object; see docs/until-decided.md."""
-    design = verdicts.design
+    design = decided.design
     return {
         "format": FORMAT,
-        "study": verdicts.study,
-        "version": verdicts.version,
-        "setting": verdicts.setting,
-        "measure": verdicts.measure,
-        "base": verdicts.base,
+        "study": decided.study,
+        "version": decided.version,
+        "setting": decided.setting,
+        "measure": decided.measure,
+        "base": decided.base,
         "family_error": FAMILY_ERROR,
         "comparisons": design.comparisons,
         "most_seeds": design.most_seeds,
@@ -132,19 +154,19 @@ def as_object(verdicts: Verdicts) -> dict[str, Any]:
             {"seeds": seeds, "level": level}
             for seeds, level in zip(design.looks, design.levels, strict=True)
         ],
-        "given": {arm: list(digests) for arm, digests in verdicts.given.items()},
-        "rows": [row._asdict() for row in verdicts.rows],
+        "given": {arm: list(digests) for arm, digests in decided.given.items()},
+        "rows": [row._asdict() for row in decided.rows],
     }
 
 
-def options(verdicts: Verdicts) -> str:
+def options(decided: Decisions) -> str:
     """The options of the command that goes on with it."""
-    design = verdicts.design
+    design = decided.design
     margin = "" if design.margin is None else f" --margin {design.margin:g}"
     return f"--until decided --most-seeds {design.most_seeds}{margin}"
 
 
-def options_of(found: Sequence[Verdicts], trials: Iterable[Trial]) -> str:
+def options_of(found: Sequence[Decisions], trials: Iterable[Trial]) -> str:
     """The options of the one that is of just these rows; empty: none is."""
     arms = {trial.arm for trial in trials}
     return next((options(one) for one in found if arms == {*one.given}), "")
@@ -186,17 +208,17 @@ def meaning(verdict: Verdict, design: Design) -> str:
             return verdict
 
 
-def sentences(verdicts: Verdicts) -> list[str]:
+def sentences(decided: Decisions) -> list[str]:
     """What a table of these rows must say."""
-    design, name = verdicts.design, verdicts.measure.rpartition(".")[2].upper()
+    design, name = decided.design, decided.measure.rpartition(".")[2].upper()
     told = [
         f"Seeds were given sequentially, until decided: {name} of {design.comparisons} "
-        f"{'row' if design.comparisons == 1 else 'rows'} against {verdicts.base}, "
+        f"{'row' if design.comparisons == 1 else 'rows'} against {decided.base}, "
         f"{levels(design)}. Deviations, intervals and tests elsewhere take the numbers of seeds "
         "as fixed beforehand, and are not corrected for it."
     ]
     for verdict in get_args(Verdict):
-        rows = [row for row in verdicts.rows if row.verdict == verdict]
+        rows = [row for row in decided.rows if row.verdict == verdict]
         if rows:
             words = meaning(verdict, design)
             named = "; ".join(_told(row) for row in rows)
@@ -213,23 +235,12 @@ def _folder(root: Path, study: str, setting: str) -> Path:
     return root / "mlruns" / "sequential" / study / setting
 
 
-def _read(place: Path) -> Verdicts | None:
+def _read(place: Path) -> Decisions | None:
     try:
         content = read_own(place)
-        return None if content is None else _verdicts(read_object(content, str(place), SHAPE))
+        return None if content is None else parse(read_object(content, str(place), {}))
     except (RecordError, *DAMAGE):
         raise RecordError(f"{place}: is damaged; {REMEDY}") from None
-
-
-def _verdicts(found: Mapping[str, Any]) -> Verdicts:
-    if found["comparisons"] < 1 or found["most_seeds"] < 1 or not all(found["given"].values()):
-        raise ValueError("no comparison, or an arm without a seed")
-    return Verdicts(
-        **{name: found[name] for name in ("study", "version", "setting", "measure", "base")},
-        design=Design(found["comparisons"], found["most_seeds"], found["margin"]),
-        given={arm: tuple(map(_digest, own)) for arm, own in found["given"].items()},
-        rows=tuple(_decision(row) for row in found["rows"]),
-    )
 
 
 def _digest(digest: object) -> str:

@@ -1,0 +1,203 @@
+"""Whether evidence holds together: its scores against what was written, its digests against
+configurations. What it states and what follows from the rest stand side by side."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from analysis.evidence import Directory, EvidenceError
+from analysis.gathering import STARTED
+from analysis.sources import Unpacked
+from experiments.study import Trial
+from lit_transformer import parsing, scoring
+from lit_transformer.config import DataConfig
+from lit_transformer.config_io import digest, parse
+from lit_transformer.data import corpora, treebank, trees
+from lit_transformer.data.cache import CorpusError
+from lit_transformer.data.corpora import Corpus
+from lit_transformer.model import cost
+from lit_transformer.record import DAMAGE, Record, RecordError
+from lit_transformer.scoring import Scored
+
+How = Literal["hypotheses", "counts", "loss", "configuration", "copy", "nothing"]
+"""From what a value was recomputed; loss: or a list of the sentences that it counts; nothing: it
+was not."""
+CLOSE = 1e-9
+"""Part of a score by which processors differ in a logarithm's last digits."""
+Counts = Mapping[str, Sequence[Sequence[float]]]
+
+
+class Check(NamedTuple):
+    """A value as it is stated, and as it was recomputed."""
+
+    where: str
+    stated: object
+    recomputed: object
+    how: How
+
+    @property
+    def holds(self) -> bool:
+        a, b = self.stated, self.recomputed
+        if self.how == "nothing":
+            return True
+        if isinstance(a, float) and isinstance(b, float):
+            return math.isclose(a, b, rel_tol=CLOSE, abs_tol=CLOSE)
+        return a == b
+
+
+def checks(source: Unpacked) -> Iterator[Check]:
+    """Every check of every trial that a table counts. EvidenceError where a file makes no sense."""
+    evidence = source.evidence
+    rows = {
+        (run.row.get("arm"), run.row.get("seed"), run.row.get("digest")): run.row
+        for run in evidence.runs
+        if run.row.get("kind") == "finished"
+    }
+    for trial in source.trials:
+        where = f"row {trial.arm}, seed {trial.seed}"
+        row, directory = (
+            rows.get((trial.arm, trial.seed, trial.digest)),
+            evidence.directories.get(trial.digest),
+        )
+        try:
+            yield from _of_identity(trial, where)
+            if row is not None and (directory is None or not directory.result):
+                yield Check(where, "finished", "no evidence of it", "copy")
+            elif row is not None and directory is not None:
+                yield from _of_trial(trial, directory, row, where)
+                for name, content in directory.scores.items():
+                    yield from _of_scores(source, trial, name, content, where)
+        except RecordError as error:
+            raise EvidenceError(f"evidence of {where}: {error}") from None
+        except CorpusError:
+            raise
+        except DAMAGE as error:
+            raise EvidenceError(
+                f"evidence of {where}: damaged: {type(error).__name__}: {error}"
+            ) from None
+
+
+def _of_identity(trial: Trial, where: str) -> Iterator[Check]:
+    data = trial.config.data
+    own = digest(trial.config, trial.checksums)
+    yield Check(f"{where}, digest", trial.digest, own, "configuration")
+    if data.corpus not in ("files", "treebank") and not (data.corpus == "wmt14" and data.folder):
+        declared = corpora.checksums(data)
+        stated = dict(trial.checksums)
+        yield Check(f"{where}, checksums of {data.corpus}", stated, declared, "configuration")
+
+
+def _of_trial(
+    trial: Trial, directory: Directory, row: Mapping[str, Any], where: str
+) -> Iterator[Check]:
+    """The tracker's row against the directory, and the directory's files against each other."""
+    result, training = directory.result, directory.training
+    config = parse(directory.config, Path("config.yaml"))
+    trained = digest(config, directory.trial["checksums"])
+    yield Check(f"{where}, digest of config.yaml", trial.digest, trained, "configuration")
+    size = cost.parameters(config.model, result["vocabulary_size"])
+    sizes = {**size._asdict(), "total": size.total}
+    yield Check(f"{where}, parameters", result["parameters"], sizes, "configuration")
+    stated = result["scores"]["cost.parameters"]
+    yield Check(f"{where}, cost.parameters", stated, float(size.total), "configuration")
+    for name in ("scores", "signatures", "parameters"):
+        for key in sorted({*row[name], *result[name]}):
+            values = row[name].get(key), result[name].get(key)
+            yield Check(f"{where}, {key} as tracked ({name})", *values, "copy")
+    for name in STARTED:
+        yield Check(f"{where}, {name}", row.get(name), directory.start.get(name), "copy")
+    kept = {
+        f"{n}.{key}": x for n, some in directory.scores.items() for key, x in some["scores"].items()
+    }
+    kept |= {f"cost.{key}": float(x) for key, x in training.items()}
+    derived = ("cost.parameters", "cost.total_seconds")
+    for key in sorted({*kept, *result["scores"]} - {*derived}):
+        yield Check(
+            f"{where}, {key} in result.json", result["scores"].get(key), kept.get(key), "copy"
+        )
+    for point in directory.curves:
+        values = point["values"]
+        if "valid.loss" in values and "valid.perplexity" in values:
+            found = scoring.perplexity(float(values["valid.loss"]))
+            place = f"{where}, valid.perplexity at step {point['step']}"
+            yield Check(place, float(values["valid.perplexity"]), found, "loss")
+
+
+def _of_scores(
+    source: Unpacked, trial: Trial, name: Scored, content: Mapping[str, Any], where: str
+) -> Iterator[Check]:
+    """One model on one part."""
+    found: dict[str, tuple[float, How]] = {}
+    if "loss" in content:
+        found["perplexity"] = scoring.perplexity(float(content["loss"])), "loss"
+    if "truncated" in content:
+        found["truncated"] = float(len({*content["truncated"]})), "loss"
+    kept = _kept(source, trial, name)
+    recounted = _recounted(source, trial, name, kept)
+    if kept and recounted:
+        yield Check(f"{where}, counts of {name}", _plain(kept), _plain(recounted), "hypotheses")
+    counts, how = (recounted, "hypotheses") if recounted else (kept, "counts")
+    if counts:
+        scores, signatures = _scores(trial.config.data, counts)
+        of: How = "hypotheses" if how == "hypotheses" else "counts"
+        found |= {key: (value, of) for key, value in scores.items()}
+        yield Check(f"{where}, signatures of {name}", content["signatures"], signatures, of)
+    for key, stated in content["scores"].items():
+        value, of = found.get(key, (None, "nothing"))
+        yield Check(f"{where}, {name}.{key}", float(stated), value, of)
+    generated = corpora.is_generated(trial.config.data)
+    if generated and not recounted:
+        yield Check(f"{where}, {name}", "scored", "no hypotheses in the evidence", "copy")
+
+
+def _kept(source: Unpacked, trial: Trial, name: Scored) -> Counts:
+    counted = source.evidence.counts.get(name)
+    if counted is None or trial.digest not in counted.trials:
+        return {}
+    return counted.counts[counted.trials.index(trial.digest)]
+
+
+def _recounted(source: Unpacked, trial: Trial, name: Scored, kept: Counts) -> Counts:
+    """From what was written and the references, as far as both are here."""
+    file = Record(source.directory(trial.digest)).hypotheses / f"{name}.txt"
+    corpus = source.corpus(trial.config.data)
+    if corpus is None or not file.is_file():
+        return {}
+    return count(trial.config.data, corpus, name, file.read_text("utf-8").split("\n")[:-1], kept)
+
+
+def count(
+    data: DataConfig, corpus: Corpus, name: Scored, written: Sequence[str], kept: Counts
+) -> Counts:
+    """What the scores are computed from: scorer -> the numbers of each sentence.
+
+    Whether a tree was well formed and of its sentence's length no longer shows in it, so that is
+    taken from `kept`. ValueError where lines and references are not one for one.
+    """
+    part = name.partition(".")[0]
+    if data.task == "translation":
+        return scoring.counts(written, corpus.parts[part].targets())
+    if "f1" not in kept:
+        return {}
+    marks = [parsing.Counted(*one) for one in kept["f1"]]  # type: ignore[arg-type]
+    outputs = [
+        parsing.Output(tree, bool(mark.is_well_formed), bool(mark.has_its_length))
+        for line, mark in zip(written, marks, strict=True)
+        for tree in trees.read(line, Path(name))
+    ]
+    return {"f1": parsing.counts(treebank.load(corpus.trees[part]), outputs)}
+
+
+def _scores(data: DataConfig, counts: Counts) -> tuple[dict[str, float], dict[str, str]]:
+    """The measures, and their signatures."""
+    if data.task == "translation":
+        scores = scoring.of_counts(counts)
+        return {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}, scores.signatures
+    counted = [parsing.Counted(*one) for one in counts["f1"]]  # type: ignore[arg-type]
+    found = parsing.of_counts(counted)
+    return found._asdict(), dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
+
+
+def _plain(counts: Counts) -> dict[str, list[list[float]]]:
+    return {scorer: [[float(x) for x in one] for one in some] for scorer, some in counts.items()}
