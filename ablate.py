@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from experiments.sweep import Planned
     from lit_transformer.config import Task
     from lit_transformer.config_io import Given
-    from lit_transformer.translator import Translator
+    from lit_transformer.translator import Output, Translator
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,6 +56,10 @@ PerGpu = Annotated[
     str, typer.Option(metavar="COUNT", help="Trials that share a GPU; auto: as its memory allows.")
 ]
 AtOnce = Annotated[int | None, typer.Option(min=1, help="Most trials at once.")]
+Attention = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.html", dir_okay=False, help="Write a page of attention maps."),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="An MLflow run's id, or a digest.")]
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
@@ -122,7 +126,10 @@ def sweep(
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(help="With --until: a difference smaller than this (BLEU, F1) is none."),
+        typer.Option(
+            help="With --until: points of BLEU or F1 within which rows are the same, 0.5 if not "
+            "given; 0: no row is called so."
+        ),
     ] = None,
     sets: Sets = None,
     root: RootFolder = HERE,
@@ -436,11 +443,16 @@ def translate(
     run_id: RunId,
     root: RootFolder = HERE,
     averaged: Annotated[bool, typer.Option(help="Use the averaged model.")] = False,
+    attention: Attention = None,
 ) -> None:
     """Translate standard input, a sentence a line, with a finished run's model."""
     translator = _translator(run_id, root, "translation", averaged)
-    for line in translator.translate(_sentences()):
+    outputs = translator.outputs(_sentences())
+    texts = translator.texts(outputs)
+    for line in texts:
         print(line)
+    if attention is not None:
+        _write_attention(attention, run_id, translator, outputs, texts)
 
 
 @app.command()
@@ -449,14 +461,33 @@ def parse(
     root: RootFolder = HERE,
     averaged: Annotated[bool, typer.Option(help="Use the averaged model.")] = False,
     draw: Annotated[bool, typer.Option(help="Draw the trees in place of brackets.")] = False,
+    attention: Attention = None,
 ) -> None:
     """Write the tree of each sentence of standard input, a line each, words between spaces."""
     from experiments import display
 
     translator = _translator(run_id, root, "parsing", averaged)
-    for tree in translator.parse(_sentences()):
-        brackets = "" if tree is None else str(tree)
+    outputs = translator.outputs(_sentences())
+    texts = ["" if tree is None else str(tree) for tree in translator.trees(outputs)]
+    for brackets in texts:
         print(display.drawn_tree(brackets) if draw and brackets else brackets)
+    if attention is not None:
+        _write_attention(attention, run_id, translator, outputs, texts)
+
+
+def _write_attention(
+    file: Path,
+    run_id: str,
+    translator: Translator,
+    outputs: Sequence[Output],
+    texts: Sequence[str],
+) -> None:
+    from lit_transformer import attention_page
+    from lit_transformer.record import write_bytes
+
+    page = attention_page.page(f"of {run_id}", translator.maps(outputs, texts))
+    write_bytes(file, page.encode())
+    print(f"attention maps: {file}", file=sys.stderr)
 
 
 def _sentences() -> list[str]:
@@ -541,8 +572,8 @@ def _check_until(
     if alone := [f"{name} {value}" for name, value in given.items() if value is not None]:
         if not until:
             raise _usage(f"{' and '.join(alone)}: only with --until decided")
-        if margin is not None and not 0 < margin < math.inf:
-            raise _usage(f"--margin {margin}: a number above 0, in points of BLEU or F1")
+        if margin is not None and not 0 <= margin < math.inf:
+            raise _usage(f"--margin {margin}: points of BLEU or F1, from 0")
 
 
 def _deciding(
@@ -554,7 +585,7 @@ def _deciding(
     sets: Sequence[str] | None,
     root: Path,
 ) -> Deciding:
-    from analysis import sequential
+    from analysis import sequential, significance
     from analysis.deciding import Deciding
     from analysis.tables import BASE
 
@@ -562,7 +593,8 @@ def _deciding(
         raise _usage(f"--only {only}: verdicts are against {BASE}; name it too")
     most = sequential.MOST_SEEDS if most_seeds is None else most_seeds
     trials = _expand(study, setting, str(most), only, sets)
-    return Deciding(trials, study.score, most, margin, root)
+    within = significance.MARGIN if margin is None else margin
+    return Deciding(trials, study.score, most, within or None, root)
 
 
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:

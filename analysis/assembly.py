@@ -9,11 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import (
+    attention,
+    claims,
     costs,
     evidence,
     published,
     rendering,
     report,
+    sentence_counts,
     table2,
     table4,
     tables,
@@ -29,6 +32,8 @@ from analysis.sources import Source, Stored
 from analysis.tables import BASE, Heading, Table
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
+from lit_transformer import attention_maps
+from lit_transformer.attention_maps import Sentence
 from lit_transformer.data.text import Part
 from lit_transformer.record import (
     REMEDY,
@@ -90,7 +95,8 @@ def build(
     translates = trials[0].config.data.task == "translation"
     figures = published.load() if heading.study == PAPERS_STUDY and translates else None
     sequential = source.sequential(heading.study, heading.setting, trials)
-    return tables.build(about, trials, found, figures, scored, rates, sequential)
+    made = tables.build(about, trials, found, figures, scored, rates, sequential)
+    return made.with_sentences(sentence_counts.compared(made, trials, source))
 
 
 def histories(made: Table, source: Source) -> pd.DataFrame:
@@ -106,7 +112,8 @@ def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list
     """
     printed = PRINTED.get(made.heading.study)
     found = [printed([made, *beside], published.load())] if printed else []
-    return [*found, *filter(None, (costs.section(made), views.section(made, curves)))]
+    said = claims.section(made, published.load()) if made.paper_source else None
+    return [*found, *filter(None, (said, costs.section(made), views.section(made, curves)))]
 
 
 def write(
@@ -129,7 +136,9 @@ def write(
     curves = histories(made, source)
     more = sections(made, beside, curves)
     places = Places(TRACKER, Root(root.resolve()).trials)
-    files = report.write(made, curves, _samples(trials, source), places, folder, more)
+    maps = _maps(trials, source) if len(made.rows) <= report.MOST_DRAWN else None
+    samples = _samples(trials, source)
+    files = report.write(made, curves, samples, maps, places, folder, more)
     if not beside:
         kept = folder / f"report{SUFFIX}"
         if _write_evidence(made, trials, source, kept, with_private_texts):
@@ -211,6 +220,20 @@ def _samples(trials: Sequence[Trial], source: Source) -> list[Sample]:
         for arm, lines in texts.items()
         if i < len(lines) and (arm == BASE or lines[i] != texts[BASE][i])
     ]
+
+
+def _maps(trials: Sequence[Trial], source: Source) -> attention.Shown | None:
+    """Attention maps of one seed."""
+    first = min(trial.seed for trial in trials)
+    found: dict[str, list[Sentence]] = {}
+    for trial in trials:
+        if trial.seed == first:
+            found[trial.arm] = []
+            with _left_out():
+                record = Record(source.directory(trial.digest))
+                refuse_links(record.path)
+                found[trial.arm] = attention_maps.read(record)
+    return attention.choose(found, first)
 
 
 def _valid_hypotheses(record: Record) -> list[str] | None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+from analysis import decisions, verdict_words
 from analysis.counting import Measure
 from analysis.tables import PARAMETERS, Row, Table
 from lit_transformer.config_io import Scalar
@@ -16,7 +17,7 @@ MISSING = "–"
 WITHHELD = "‡"
 PUBLISHED = "†"
 
-Kind = Literal["arm", "setting", "words", "paper", "ours", "trials"]
+Kind = Literal["arm", "setting", "words", "paper", "ours", "verdict", "trials"]
 
 
 class Symbol(NamedTuple):
@@ -94,7 +95,7 @@ def main_columns(table: Table) -> list[Column]:
     columns = [_arms(table), *(_setting(table, key) for key in table.keys)]
     columns += _pair(table, "ppl", table.perplexity, _PPL, 2)
     columns += _pair(table, "bleu", table.measure, _SCORERS[table.scorer], 1)
-    columns += _gains(table)
+    columns += [*_gains(table), _verdicts(table)]
     columns += _parameters(table)
     return [*columns, _trials(table)]
 
@@ -243,6 +244,22 @@ def _gains(table: Table) -> list[Column]:
     top, head = Symbol(f"Δ{name}", "", f"{name} less base's"), Symbol("ours", "", "")
     column = _column(table, "ours", f"difference.{table.scorer}", (top, head), ours)
     return [*_published(table, "paper.difference.bleu", top, published), column]
+
+
+def _verdicts(table: Table) -> Column:
+    def cell(row: Row) -> Cell:
+        if decided := table.decided(row):
+            decision, design = decided
+            told = decisions.meaning(decision, design)
+            return Cell(decisions.word(decision, design), "", None, told)
+        verdict = row.verdict
+        if verdict is None:
+            return EMPTY
+        return Cell(verdict_words.word(verdict), "", verdict.p, verdict_words.meaning(verdict))
+
+    name = _SCORERS[table.scorer].text
+    head = Symbol("verdict", "", f"{name} against base's, over seeds; sorted by p")
+    return _column(table, "verdict", "verdict", (NOTHING, head), cell)
 
 
 def _parameters(table: Table) -> list[Column]:

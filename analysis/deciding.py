@@ -155,7 +155,7 @@ class Deciding:
                 continue
             self._told[arm] = row
             after = f"{decisions.interval(row)} after {row.seeds} seeds, " if row.seeds else ""
-            words = decisions.meaning(row.verdict, self.design)
+            words = decisions.outcome(row.verdict, self.design)
             if row.verdict == "open":
                 chance = _percent(standings[arm].chance)
                 words += f"; by {self.design.most_seeds} seeds the chance of a verdict is {chance}"

@@ -94,12 +94,16 @@ def write(root: Path, decided: Decisions) -> None:
     write_bytes(path(root, decided), text.encode())
 
 
-def read(root: Path, study: str, setting: str, trials: Iterable[Trial]) -> list[Decisions]:
-    """The records that some of these trials belong to. RecordError where one is damaged."""
-    digests = {trial.digest for trial in trials}
+def read(root: Path, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
+    """The records that some of these trials belong to, the one of just these rows last.
+
+    RecordError where one is damaged.
+    """
+    digests, arms = {trial.digest for trial in trials}, {trial.arm for trial in trials}
     places = sorted(_folder(root, study, setting).glob("*.json"))
     found = [one for place in places if (one := _read(place)) is not None]
-    return [one for one in found if any(digests & {*own} for own in one.given.values())]
+    theirs = [one for one in found if any(digests & {*own} for own in one.given.values())]
+    return sorted(theirs, key=lambda one: {*one.given} == arms)
 
 
 def parse(content: Mapping[str, Any]) -> Decisions:
@@ -162,8 +166,8 @@ def as_object(decided: Decisions) -> dict[str, Any]:
 def options(decided: Decisions) -> str:
     """The options of the command that goes on with it."""
     design = decided.design
-    margin = "" if design.margin is None else f" --margin {design.margin:g}"
-    return f"--until decided --most-seeds {design.most_seeds}{margin}"
+    margin = f"{design.margin or 0:g}"
+    return f"--until decided --most-seeds {design.most_seeds} --margin {margin}"
 
 
 def options_of(found: Sequence[Decisions], trials: Iterable[Trial]) -> str:
@@ -196,7 +200,26 @@ def interval(decision: Decision) -> str:
     return f"{decision.difference:+.2f} ({decision.low:+.2f} to {decision.high:+.2f})"
 
 
-def meaning(verdict: Verdict, design: Design) -> str:
+def word(decision: Decision, design: Design) -> str:
+    """As a table prints it."""
+    match decision.verdict:
+        case "same":
+            return f"the same ±{design.margin:g}"
+        case "undecided":
+            return "cannot tell"
+        case "open":
+            return "not decided"
+        case "better" | "worse":
+            return decision.verdict
+
+
+def meaning(decision: Decision, design: Design) -> str:
+    """What a verdict rests on."""
+    found = filter(None, [interval(decision), _seeds(decision), decision.reason])
+    return f"{outcome(decision.verdict, design)}: {', '.join(found)}"
+
+
+def outcome(verdict: Verdict, design: Design) -> str:
     match verdict:
         case "same":
             return f"the same within {design.margin:g}"
@@ -220,15 +243,18 @@ def sentences(decided: Decisions) -> list[str]:
     for verdict in get_args(Verdict):
         rows = [row for row in decided.rows if row.verdict == verdict]
         if rows:
-            words = meaning(verdict, design)
+            words = outcome(verdict, design)
             named = "; ".join(_told(row) for row in rows)
             told.append(f"{words[0].upper()}{words[1:]}: {named}.")
     return told
 
 
 def _told(row: Decision) -> str:
-    seeds = f"{row.seeds} seeds" if row.seeds else ""
-    return f"{row.arm} {', '.join(filter(None, [interval(row), seeds, row.reason]))}".strip()
+    return f"{row.arm} {', '.join(filter(None, [interval(row), _seeds(row), row.reason]))}".strip()
+
+
+def _seeds(row: Decision) -> str:
+    return f"{row.seeds} seeds" if row.seeds else ""
 
 
 def _folder(root: Path, study: str, setting: str) -> Path:

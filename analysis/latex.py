@@ -21,7 +21,7 @@ _ESCAPES = {
     "⁻": "$^-$", "⁰": "$^0$", "¹": "$^1$", "²": "$^2$", "³": "$^3$", "⁴": "$^4$", "⁵": "$^5$",
     "⁶": "$^6$", "⁷": "$^7$", "⁸": "$^8$", "⁹": "$^9$",
 }  # fmt: skip
-_AT_LEFT = ("arm", "trials", "words")
+_AT_LEFT = ("arm", "trials", "verdict", "words")
 _ACCENTED = frozenset("àáâãäåçèéêëìíîïñòóôõöùúûüýÿÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝßæøÆØ")
 
 _DOCUMENT = r"""\documentclass[10pt]{article}
@@ -145,7 +145,7 @@ def _tabular(
 
 def _alignment(column: Column) -> str:
     match column.kind:
-        case "arm" | "trials" | "words":  # as _AT_LEFT
+        case "arm" | "trials" | "verdict" | "words":  # as _AT_LEFT
             return "l"
         case "setting":
             return "c"

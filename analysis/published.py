@@ -94,6 +94,18 @@ class Variation(Printed):
     """None: blank in the paper."""
 
 
+Says = Literal["all below", "some below", "the same"]
+
+
+class Claim(Printed):
+    """A sentence about rows of Table 3: of each pair, the first scores below the second."""
+
+    sentence: str
+    says: Says
+    """Of all pairs, of at least one, or that the rows of a pair score the same."""
+    pairs: Annotated[tuple[Annotated[tuple[str, str], Listed], ...], Listed]
+
+
 class Parser(Printed):
     """A row of Table 4."""
 
@@ -128,6 +140,7 @@ class Published(Schema):
     table2: Table[System]
     table3: Table[Variation]
     table4: Table[Parser]
+    claims: dict[str, Claim]
     rates: dict[str, Figure]
     """What Table 2's costs take a device to sustain, in 10^12 operations a second."""
     settings: dict[str, dict[str, Figure]]

@@ -13,6 +13,7 @@ from itertools import groupby
 
 from rich.cells import cell_len
 
+from analysis import verdict_words
 from analysis.columns import (
     NOTHING,
     PUBLISHED,
@@ -29,6 +30,7 @@ from analysis.counting import Measure, Unused
 from analysis.decisions import as_object as decisions_object
 from analysis.notes import Note, notes, summary
 from analysis.sections import Section, measure_object
+from analysis.significance import MARGIN
 from analysis.tables import Row, Table
 from lit_transformer.config_io import Scalar
 
@@ -106,12 +108,12 @@ def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, objec
     """The table as one JSON object.
 
     format; study, version, setting, description; score (what it is read for); trials, finished,
-    seeds; columns (keys); rows; missing; not_counted; paper (source, caveats, departures);
+    seeds; columns (keys); rows; margin; missing; not_counted; paper (source, caveats, departures);
     signatures; checksums; versions; command; sequential (sweeps until decided); notes; sections
     (name -> its content and notes). A row: arm, group, label, settings (all keys), changed, paper
     (ppl, bleu, params in millions, place), ours (metric -> seeds, values, mean, deviation,
-    interval, withheld), difference (metric -> mean less base's), trials (seed, digest, state,
-    run_id, experiment_id, commit, dirty, device, trained_as).
+    interval, withheld), difference (metric -> mean less base's), verdict, trials (seed, digest,
+    state, run_id, experiment_id, commit, dirty, device, trained_as).
     """
     heading = table.heading
     return {
@@ -126,6 +128,7 @@ def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, objec
         "seeds": list(table.seeds),
         "columns": list(table.keys),
         "rows": [_row_object(table, row) for row in table.rows],
+        "margin": MARGIN,
         "missing": [
             {"arm": arm, "seed": slot.seed, "digest": slot.digest, "state": slot.state}
             for arm, slot in table.missing
@@ -162,7 +165,9 @@ def _layouts(table: Table) -> Iterator[list[Column]]:
     rest = [column for column in rest if column.name not in ("paper.ppl", "paper.bleu")]
     yield [arms, _changes(table), *rest]
     yield [arms, *rest]
-    yield [arms, *(column for column in rest if column.kind != "paper")]
+    rest = [column for column in rest if column.kind != "paper"]
+    yield [arms, *rest]
+    yield [arms, *(column for column in rest if column.name != table.perplexity)]
 
 
 def _fitting(table: Table, width: int | None) -> str:
@@ -216,7 +221,7 @@ def _grid(columns: Sequence[Column], blocks: Sequence[Sequence[int]]) -> str:
         max(3, cell_len(head), *map(cell_len, cells))
         for head, cells in zip(heads, body, strict=True)
     ]
-    left = [column.kind in ("arm", "words", "trials") for column in columns]
+    left = [column.kind in ("arm", "words", "verdict", "trials") for column in columns]
 
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(map(_pad, cells, widths, left))} |"
@@ -280,6 +285,12 @@ def _record(table: Table, row: Row) -> dict[str, Scalar]:
     record |= {key: row.settings.get(key) for key in table.keys}
     record["changed"] = " ".join(sorted(row.changed))
     record |= {"trials": len(row.slots), "finished": len(row.runs)}
+    if row.verdict:
+        test = row.verdict.test
+        low, high = (test and verdict_words.interval(test)) or (None, None)
+        p, p_same = map(verdict_words.digits, (row.verdict.p, row.verdict.p_same))
+        record |= {"verdict": row.verdict.word, "verdict.p": p, "verdict.p_same": p_same}
+        record |= {"verdict.low": low, "verdict.high": high}
     for figure in ("ppl", "bleu", "params") if table.paper_source else ():
         record[f"paper.{figure}"] = getattr(row.paper, figure, None)
     for name in _metrics(table):
@@ -316,6 +327,7 @@ def _row_object(table: Table, row: Row) -> dict[str, object]:
         and {"ppl": paper.ppl, "bleu": paper.bleu, "params": paper.params, "place": row.cited},
         "ours": {name: measure_object(row.measures[name]) for name in sorted(row.measures)},
         "difference": {name: table.difference(row, name) for name in sorted(row.measures)},
+        "verdict": row.verdict and verdict_words.as_object(row.verdict),
         "trials": [
             {
                 "seed": slot.seed,

@@ -4,8 +4,6 @@ The page needs nothing from outside: style, script and pictures are in it, and i
 browser load nothing else. The same table gives the same bytes.
 """
 
-import base64
-import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import frontier, latex, listing, plots, rendering
+from analysis.attention import Shown
 from analysis.columns import (
     Column,
     beside_columns,
@@ -31,6 +30,7 @@ from analysis.listing import Places
 from analysis.notes import departures, notes, summary
 from analysis.sections import Section
 from analysis.tables import Table
+from lit_transformer import attention_page
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_DRAWN = 60
@@ -51,6 +51,7 @@ def write(
     table: Table,
     histories: pd.DataFrame,
     samples: Sequence[Sample],
+    maps: Shown | None,
     places: Places,
     folder: Path,
     sections: Sequence[Section] = (),
@@ -61,7 +62,7 @@ def write(
         "csv": rendering.csv_text(table),
         "tex": latex.document(table, sections),
         "json": rendering.json_text(table, sections),
-        "html": page(table, histories, samples, places, folder, sections),
+        "html": page(table, histories, samples, maps, places, folder, sections),
     }
     folder.mkdir(parents=True, exist_ok=True)
     return {kind: _replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
@@ -71,14 +72,16 @@ def page(
     table: Table,
     histories: pd.DataFrame,
     samples: Sequence[Sample],
+    maps: Shown | None,
     places: Places,
     folder: Path,
     sections: Sequence[Section] = (),
 ) -> str:
     """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
-    script = (TEMPLATES / "report.js").read_text("utf-8")
+    script = attention_page.read_template("attention.js") + _read("report.js")
+    styles = [attention_page.read_template(name) for name in ("page.css", "attention.css")]
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES, attention_page.TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -115,10 +118,15 @@ def page(
         departures=departures(table),
         provenance=_provenance(table),
         samples=_samples(samples),
-        style=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+        attention=maps,
+        style=Markup(styles[0] + _read("report.css") + styles[1]),
         script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=attention_page.script_hash(script),
     )
+
+
+def _read(name: str) -> str:
+    return (TEMPLATES / name).read_text("utf-8")
 
 
 def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:

@@ -6,16 +6,18 @@ Markdown, CSV, LaTeX and JSON; `report.py` as a page.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
-from analysis import counting
+from analysis import counting, significance
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
-from analysis.decisions import Decisions
+from analysis.decisions import Decision, Decisions
 from analysis.published import Published, Variation
 from analysis.rates import Rate, priced
 from analysis.runs import Found
+from analysis.sequential import Design
+from analysis.significance import MARGIN, Sentences, Verdict
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
@@ -66,11 +68,19 @@ class Row(NamedTuple):
     paper: Variation | None
     cited: str
     """Place and editions of the paper's figures."""
+    verdict: Verdict | None
+    """Against base, of what the table is read for; None: it is base, or was
+    decided at looks."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The finished runs, by seed."""
         return tuple(slot.run for slot in self.slots if slot.run is not None and slot.finished)
+
+    def scores(self, metric: str) -> tuple[float, ...]:
+        """Over seeds; none where the measure is withheld."""
+        measure = self.measures.get(metric)
+        return () if measure is None or measure.withheld else measure.values
 
     def mean(self, metric: str) -> float | None:
         return self.measures[metric].mean if metric in self.measures else None
@@ -145,10 +155,24 @@ class Table:
         """The finished runs behind the numbers, in the table's order."""
         return tuple(run for row in self.rows for run in row.runs)
 
+    def decided(self, row: Row) -> tuple[Decision, Design] | None:
+        """How the row stands in the sweep that gave it its seeds until decided."""
+        return _decided(row, self.sequential)
+
     def difference(self, row: Row, metric: str) -> float | None:
         """The row's mean less base's."""
         ours, base = row.mean(metric), self.base.mean(metric)
         return None if ours is None or base is None else ours - base
+
+    def with_sentences(self, found: Mapping[str, Sentences]) -> "Table":
+        """The same with what resampled sentences say of each arm."""
+        rows = tuple(
+            row._replace(verdict=row.verdict._replace(sentences=found[row.arm]))
+            if row.verdict and row.arm in found
+            else row
+            for row in self.rows
+        )
+        return replace(self, rows=rows)
 
     def paper_difference(self, row: Row, figure: str) -> float | None:
         """The same, of the published `ppl` or `bleu`."""
@@ -187,8 +211,9 @@ def build(
         for members in arms.values()
     ]
     signatures = counting.signatures([run for row in bare for run in row.runs])
-    rows = tuple(row._replace(measures=counting.measures(row.runs, signatures)) for row in bare)
     task = base.data.task
+    measured = [row._replace(measures=counting.measures(row.runs, signatures)) for row in bare]
+    rows = _judged(measured, f"{scored}.{MEASURES[task]}", sequential)
     return Table(
         heading=heading,
         task=task,
@@ -205,6 +230,29 @@ def build(
         rates=tuple(rates),
         sequential=tuple(sequential),
     )
+
+
+def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -> tuple[Row, ...]:
+    """The rows with their verdicts; those that were decided at looks have no other.
+
+    A test that takes the seeds as fixed beforehand holds no level where scores chose their number.
+    """
+    scores = {row.arm: row.scores(metric) for row in rows if not _decided(row, sequential)}
+    base = BASE if BASE in scores else rows[0].arm
+    others = {arm: values for arm, values in scores.items() if arm != base}
+    found = significance.verdicts(scores[base], others, MARGIN)
+    return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
+
+
+def _decided(row: Row, sequential: Sequence[Decisions]) -> tuple[Decision, Design] | None:
+    digests = {slot.digest for slot in row.slots}
+    found = [
+        (decision, one.design)
+        for one in sequential
+        for decision in one.rows
+        if decision.arm == row.arm and digests & {*one.given[row.arm]}
+    ]
+    return found[-1] if found else None
 
 
 def settings(config: RunConfig) -> dict[str, Scalar]:
@@ -241,6 +289,7 @@ def _row(
         measures={},
         paper=paper,
         cited=published.cite(paper) if published and paper else "",
+        verdict=None,
     )
 
 

@@ -268,6 +268,8 @@ class TrainConfig(Config):
     """Updates between two points of the validation curve."""
     valid_sentences: Annotated[int, NOT_IDENTITY, Field(ge=0)] = 200
     """Validation sentences decoded greedily for each point of the curve; the loss uses all."""
+    attention_sentences: Annotated[int, NOT_IDENTITY, Field(ge=0)] = 3
+    """Validation sentences, the first ones, whose attention maps are kept; 0: none."""
     log_every: Annotated[Count, NOT_IDENTITY] = 50
     """Updates between two points of the training curve."""
     checkpoint_every: Annotated[Count, NOT_IDENTITY] = 1_000

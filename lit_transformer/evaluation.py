@@ -29,6 +29,8 @@ class Evaluation(NamedTuple):
     signatures: dict[str, str]
     hypotheses: list[str]
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
+    found: list[Hypothesis]
+    """The same as the search has it."""
     loss: float
     """What the perplexity is of, in nats per token."""
     truncated: list[int]
@@ -130,6 +132,7 @@ def evaluate(
         },
         made.signatures,
         made.texts,
+        found,
         loss,
         truncated,
         made.counts,

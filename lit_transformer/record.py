@@ -134,6 +134,7 @@ class Record:
         self.progress_file = path / "progress.json"
         self.checkpoints = path / "checkpoints"
         self.hypotheses = path / "hypotheses"
+        self.attention = path / "attention"
         self.counts = path / "counts"
         self.vocabulary = path / "vocabulary.model"
         self.weights = path / "model.safetensors"
@@ -226,7 +227,7 @@ class Record:
 
     def clear_partials(self) -> None:
         """Delete what killed attempts have left half written; for whoever holds the claim."""
-        scored = (self.hypotheses, self.counts, self.path / "scores")
+        scored = (self.hypotheses, self.attention, self.counts, self.path / "scores")
         for folder in (self.path, self.checkpoints, *scored):
             for path in folder.glob(".*.partial"):
                 if not path.name.startswith(".mirror-"):  # the sweep's, which holds another lock

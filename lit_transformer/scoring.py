@@ -3,11 +3,17 @@
 Whoever writes a number and whoever reads one uses the names in METRICS.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lit_transformer.config import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Metric(NamedTuple):
@@ -100,6 +106,29 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     from sacrebleu.metrics.bleu import BLEU
 
     return float(BLEU().corpus_score(hypotheses, [references]).score)
+
+
+def bleu_counts(hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The `bleu` of `counts` alone (sentences, 10): lengths of hypothesis and reference, then
+    n-grams found and n-grams there are, each of 1 to 4 tokens."""
+    import numpy as np
+
+    found = _metrics()["bleu"]._extract_corpus_statistics(hypotheses, [references])
+    return np.array(found, dtype=np.float64)
+
+
+def bleu_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The BLEU of `score` for sums of `bleu_counts`: (..., 10) -> (...)."""
+    import numpy as np
+
+    lengths, references = sums[..., 0], sums[..., 1]
+    found, there = sums[..., 2:6], sums[..., 6:10]
+    # Exponential smoothing: the k-th order of which nothing is found counts as 1 / 2^k found.
+    smoothed = np.where(found == 0, 0.5 ** np.cumsum(found == 0, axis=-1), found)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.exp(np.log(smoothed / there).mean(-1))
+        score = 100 * precision * np.exp(np.minimum(0.0, 1 - references / lengths))
+    return np.where((found.sum(-1) == 0) | (there == 0).any(-1), 0.0, score)
 
 
 _CURVES = (

@@ -30,6 +30,7 @@ from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.evaluation import Evaluation, Progress, evaluate
 from lit_transformer.model import cost
 from lit_transformer.module import TransformerModule
+from lit_transformer.observing import keep_maps
 from lit_transformer.peers import ALONE, Peers
 from lit_transformer.record import Record, write_bytes
 
@@ -315,10 +316,18 @@ def _evaluate(
             if found is None:
                 module.model.load_state_dict(checkpoints.load_weights(weights))
                 result = evaluate(module, data, part, progress, f"decoding {name}")
+                if name == "valid":  # before its scores, which say that all of this is done
+                    module.peers.once(partial(_keep_maps, module, data, record, result))
                 found = module.peers.once(partial(_save_scores, record, name, result))
             scores.update({f"{name}.{key}": float(value) for key, value in found["scores"].items()})
             signatures.update(found["signatures"])
     return scores, signatures
+
+
+def _keep_maps(
+    module: TransformerModule, data: TranslationData, record: Record, result: Evaluation
+) -> None:
+    keep_maps(module.model, data, record, result.found, result.hypotheses)
 
 
 def _save_scores(record: Record, name: str, result: Evaluation) -> dict[str, Any]:

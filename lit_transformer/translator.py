@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, assert_never, final
 
 import torch
 
 from lit_transformer import checkpoints, config_io
+from lit_transformer.attention_maps import LeftOut, Sentence
 from lit_transformer.config import Task
 from lit_transformer.data import treebank, vocab
 from lit_transformer.data.cache import sha256
@@ -14,6 +15,7 @@ from lit_transformer.data.trees import Tree
 from lit_transformer.decoding import Allowed, Hypothesis, search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.model.transformer import Transformer
+from lit_transformer.observing import observe
 from lit_transformer.parsing import read
 from lit_transformer.record import REMEDY, Record, RecordError
 from lit_transformer.wellformed import TreesOnly
@@ -22,6 +24,19 @@ VERBS: Mapping[Task, str] = {
     "translation": "use `ablate translate`",
     "parsing": "use `ablate parse`",
 }
+
+
+class Output(NamedTuple):
+    """What a search has made of a sentence."""
+
+    words: list[str]
+    source: list[int]
+    """Ids, with the end mark."""
+    hypothesis: Hypothesis
+
+
+NOTHING = Output([], [], Hypothesis([], 0.0, 0.0, False))
+"""Of a sentence without words, to a parser."""
 
 
 @final
@@ -55,26 +70,60 @@ class Translator:
 
     def translate(self, sentences: Sequence[str]) -> list[str]:
         """Detokenized translations, in order. A sentence over data.max_tokens is cut to it."""
-        return self.vocab.decode([hypothesis.ids for hypothesis in self._search(sentences, None)])
+        return self.texts(self.outputs(sentences))
 
     def parse(self, sentences: Sequence[str]) -> list[Tree | None]:
         """A tree over exactly the words of each sentence, which stand between spaces; None where
         there are none. The search writes nothing but trees, whatever decode.constraint says."""
+        return self.trees(self.outputs(sentences))
+
+    def outputs(self, sentences: Sequence[str]) -> list[Output]:
+        """What the search makes of each sentence, in order."""
+        match self.config.data.task:
+            case "translation":
+                return self._search(sentences, None)
+            case "parsing":
+                return self._search_trees(sentences)
+            case _ as never:
+                assert_never(never)
+
+    def texts(self, outputs: Sequence[Output]) -> list[str]:
+        """Of a translation."""
+        return self.vocab.decode([output.hypothesis.ids for output in outputs])
+
+    def trees(self, outputs: Sequence[Output]) -> list[Tree | None]:
+        """Of a parse."""
+        form = treebank.linear(self.config.data)
+        return [
+            read(form, self.vocab.decode_symbols(one.hypothesis.ids), one.words).tree
+            if one.words
+            else None
+            for one in outputs
+        ]
+
+    def maps(self, outputs: Sequence[Output], texts: Sequence[str]) -> list[Sentence | LeftOut]:
+        """Where every head looked while it wrote these, whose `texts` are shown with them."""
+        return [
+            observe(self.model.model, self.vocab, number, output.source, output.hypothesis, text)
+            for number, (output, text) in enumerate(zip(outputs, texts, strict=True), start=1)
+            if output.words
+        ]
+
+    def _search_trees(self, sentences: Sequence[str]) -> list[Output]:
+        """Nothing is searched where there are no words."""
         words = [_as_in_a_treebank(sentence).split() for sentence in sentences]
         form = treebank.linear(self.config.data)
         some = [one for one in words if one]
         allowed = TreesOnly(self.vocab, form, [len(one) for one in some], self.device)
         found = iter(self._search([" ".join(one) for one in some], allowed))
-        return [
-            read(form, self.vocab.decode_symbols(next(found).ids), one).tree if one else None
-            for one in words
-        ]
+        return [next(found) if one else NOTHING for one in words]
 
-    def _search(self, sentences: Sequence[str], allowed: Allowed | None) -> list[Hypothesis]:
+    def _search(self, sentences: Sequence[str], allowed: Allowed | None) -> list[Output]:
         limit = self.config.data.max_tokens - 1
-        return search(
+        sources = [[*ids[:limit], self.vocab.eos] for ids in self.vocab.encode(sentences)]
+        found = search(
             self.model,
-            [[*ids[:limit], self.vocab.eos] for ids in self.vocab.encode(sentences)],
+            sources,
             self.config.decode,
             pad=self.vocab.pad,
             bos=self.vocab.bos,
@@ -83,6 +132,10 @@ class Translator:
             progress=None,
             allowed=allowed,
         )
+        return [
+            Output(sentence.split(), source, hypothesis)
+            for sentence, source, hypothesis in zip(sentences, sources, found, strict=True)
+        ]
 
 
 def _as_in_a_treebank(sentence: str) -> str:

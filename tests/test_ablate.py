@@ -369,8 +369,8 @@ def test_a_plan_until_decided_is_an_object_and_starts_nothing(toy: Toy, tmp_path
         (["--until", "decided", "--seeds", 3], "--seeds 3 with --until decided"),
         (["--most-seeds", 5], "--most-seeds 5: only with --until decided"),
         (["--margin", 1], "--margin 1.0: only with --until decided"),
-        (["--until", "decided", "--margin", 0], "--margin 0.0: a number above 0"),
-        (["--until", "decided", "--margin", "nan"], "--margin nan: a number above 0"),
+        (["--until", "decided", "--margin", -1], "--margin -1.0: points of BLEU or F1"),
+        (["--until", "decided", "--margin", "nan"], "--margin nan: points of BLEU or F1"),
         (["--until", "decided", "--only", "A"], "--only A: verdicts are against base"),
         (["--until", "decided", "--only", "base"], "base is alone"),
     ],
@@ -474,6 +474,36 @@ def test_translate_gives_a_line_for_a_line(swept: Swept, averaged: list[str]) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 4
+
+
+def test_translate_writes_a_page_of_where_heads_looked(swept: Swept, tmp_path: Path) -> None:
+    digest, page = in_mlflow(swept.root).iloc[0]["digest"], tmp_path / "new" / "page.html"
+    words = [ABLATE, "translate", digest, "--root", swept.root, "--attention", page]
+    done = subprocess.run(
+        words, input="the dog sees the cat\n\nthe tree\n", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 3
+    text = page.read_text("utf-8")
+    assert [f"<h2>Sentence {n}</h2>" in text for n in (1, 2, 3)] == [True, False, True]
+    assert text.count('<figure class="maps"') == 2 * 3
+
+
+def test_the_report_shows_attention_and_names_maps_that_are_damaged(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    assert reports(swept.root)["report.html"].count(b'<figure class="maps"') == 2 * 3
+    root = tmp_path / "root"
+    shutil.copytree(swept.root, root)
+    (trial,) = toy.trials([1], ["A"])
+    spoilt = root / "mlruns" / "trials" / trial.digest / "attention" / "maps.safetensors"
+    spoilt.write_bytes(b"")
+    done = ablate("report", toy.study, "--setting", toy.setting, "--root", root)
+    assert done.status == 0, done.err
+    assert f"left out: {spoilt}: missing, or not what maps.json was written for" in done.err
+    page = reports(root)["report.html"]
+    assert page.count(b'<figure class="maps"') == 3
+    assert b"No maps of this sentence: A." in page
 
 
 # Stops

@@ -33,6 +33,8 @@ DOORS = {
 """The only files that may import a library."""
 
 FREE_OF_TORCH = (
+    "lit_transformer/attention_maps.py",
+    "lit_transformer/attention_page.py",
     "lit_transformer/config.py",
     "lit_transformer/config_io.py",
     "lit_transformer/forecast.py",

@@ -65,6 +65,12 @@ class Vocab:
         found = (_IS_SYMBOL.fullmatch(piece) for piece in pieces)
         return [match[1] if match else "" for match in found]
 
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each id's piece as sentencepiece writes it, "▁" where a word begins; a tree's symbol
+        bare."""
+        pieces: list[str] = self._processor.id_to_piece([int(i) for i in ids])
+        return [_IS_SYMBOL.sub(r"\1", piece) for piece in pieces]
+
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Plain text of each sequence; pad, bos and eos vanish."""
         return [self._processor.decode([int(i) for i in sequence]) for sequence in ids]

@@ -1,7 +1,7 @@
 """Attention of section 3.2: comparison, weights, heads and masks.
 
-The parts that encoder and decoder share are `attend` and `MultiHeadAttention`; `SelfAttention` and
-`CrossAttention` differ in where their queries, keys and values come from.
+The parts that encoder and decoder share are `weigh`, `attend` and `MultiHeadAttention`;
+`SelfAttention` and `CrossAttention` differ in where their queries, keys and values come from.
 """
 
 # B batch, T queries, S keys, P pairs of both, H heads, K d_k, V d_v, D d_model, C any channels,
@@ -83,6 +83,21 @@ def _say_once(text: str) -> None:
     logging.getLogger(__name__).warning(text)
 
 
+def weigh(
+    q_BHTK: Tensor,
+    k_BHSK: Tensor,
+    bias: Tensor | None,
+    kind: AttentionKind,
+    additive_HK: Tensor | None,
+) -> Tensor:
+    """How much of each key's value a query takes, in eq. (1) softmax(QK^T / sqrt(d_k)) -> (B, H, T,
+    S), rows of sum 1; `bias` as in `attend`."""
+    scores_BHTS = compare(q_BHTK, k_BHSK, kind, additive_HK)
+    if bias is not None:
+        scores_BHTS = scores_BHTS + bias
+    return softmax(scores_BHTS)
+
+
 def attend(
     q_BHTK: Tensor,
     k_BHSK: Tensor,
@@ -106,10 +121,7 @@ def attend(
             dropout_p=drop.rate if drop.training else 0.0,
             scale=1.0 if kind == "unscaled" else None,
         )
-    scores_BHTS = compare(q_BHTK, k_BHSK, kind, additive_HK)
-    if bias is not None:
-        scores_BHTS = scores_BHTS + bias
-    mixed_BHTV: Tensor = drop(softmax(scores_BHTS)) @ v_BHSV
+    mixed_BHTV: Tensor = drop(weigh(q_BHTK, k_BHSK, bias, kind, additive_HK)) @ v_BHSV
     return mixed_BHTV
 
 

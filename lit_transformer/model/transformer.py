@@ -75,6 +75,11 @@ class Transformer(nn.Module):
         place_1 = torch.full((1,), place, device=token_R.device)
         return self._place(token_R, self.target_positions, place_1, place + 1)
 
+    def encoder_layers(self) -> Iterator[EncoderLayer]:
+        for layer in self.encoder:
+            assert isinstance(layer, EncoderLayer)
+            yield layer
+
     def decoder_layers(self) -> Iterator[DecoderLayer]:
         for layer in self.decoder:
             assert isinstance(layer, DecoderLayer)

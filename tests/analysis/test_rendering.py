@@ -104,6 +104,39 @@ def test_json_holds_every_number_and_every_missing_trial(small: Table):
     assert [(m["arm"], m["seed"]) for m in found["missing"]] == [("big", 2)]
 
 
+@pytest.fixture(scope="module")
+def judged() -> Table:
+    """Three seeds: a row that is worse, one that is the same, one of a single seed."""
+    some = trials("grammar", ["base", "C1", "E", "big"], [1, 2, 3])
+    scores = {"base": 30.0, "C1": 27.0, "E": 30.01, "big": 33.0}
+    records = [
+        run(t, scores[t.arm] + t.seed / 50, 2.0) for t in some if t.arm != "big" or t.seed == 1
+    ]
+    return tables.build(heading("grammar"), some, stored(records), published.load())
+
+
+def test_verdicts_are_words_in_the_table_with_a_note_of_how(judged: Table):
+    header, *rows = cells(markdown(judged, None))
+    shown = {row[0]: row[header.index("verdict")] for row in rows if row[0]}
+    assert shown == {"base": "", "C1": "worse", "E": "the same ±0.5", "big": "one seed"}
+    text = markdown(judged, None)
+    assert "Holm's correction over 2 rows" in text
+    assert "margin of 0.5 points" in text
+
+
+def test_json_and_csv_say_what_a_verdict_rests_on(judged: Table):
+    found = json.loads(json_text(judged))
+    base, c1, _, big = (row["verdict"] for row in found["rows"])
+    assert (found["margin"], base, big["word"], big["p"]) == (0.5, None, "one seed", None)
+    assert c1["p"] == pytest.approx(2 * c1["p_alone"])
+    # 27 less 30, both ± 0.02 over three seeds, t of four degrees of freedom: 2.776
+    half = 2.776 * 0.02 * (2 / 3) ** 0.5
+    assert c1["interval"] == pytest.approx([-3 - half, -3 + half], abs=1e-4)
+    line = list(csv.DictReader(io.StringIO(csv_text(judged))))[1]
+    assert (line["verdict"], float(line["verdict.low"])) == ("worse", c1["interval"][0])
+    assert float(line["verdict.p"]) == c1["p"]
+
+
 def test_the_same_table_gives_the_same_bytes(small: Table):
     assert markdown(small, None) == markdown(small, None)
     assert json_text(small) == json_text(small)

@@ -12,14 +12,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import published, report, tables
+from analysis import attention, published, report, tables
 from analysis.listing import Places
 from analysis.report import Sample
 from analysis.tables import Table
 from tests.analysis.example import curve, heading, run, stored, trials
+from tests.lit_transformer.sentences import sentence
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 SAMPLE = Sample("base", 1, "a short sentence", "ein kurzer Satz", "ein Satz")
+MAPS = attention.choose({"base": [sentence()], "A1": [sentence(heads=1)], "E": []}, 1)
 VOID = {"meta", "img", "br", "path", "circle", "rect", "use", "line"}
 
 
@@ -65,12 +67,16 @@ def histories(table: Table) -> pd.DataFrame:
 
 def page(table: Table, histories: pd.DataFrame) -> str:
     places = Places("http://127.0.0.1:5000", Path("mlruns/trials"))
-    return report.page(table, histories, [SAMPLE], places, Path("mlruns/reports/table3/grammar"))
+    return report.page(
+        table, histories, [SAMPLE], MAPS, places, Path("mlruns/reports/table3/grammar")
+    )
 
 
 def written(table: Table, histories: pd.DataFrame, root: Path) -> dict[str, Path]:
     places = Places("http://127.0.0.1:5000", root / "trials")
-    return report.write(table, histories, [SAMPLE], places, root / "reports" / "table3" / "grammar")
+    return report.write(
+        table, histories, [SAMPLE], MAPS, places, root / "reports" / "table3" / "grammar"
+    )
 
 
 def test_the_page_is_well_formed(table: Table, histories: pd.DataFrame):
@@ -126,6 +132,20 @@ def test_hostile_names_are_text_on_the_page(table: Table, histories: pd.DataFram
     count = [tag for tag, _ in before.tags].count("script")
     assert [tag for tag, _ in after.tags].count("script") == count == 1
     assert not [name for _, attrs in after.tags for name in attrs if name.startswith("on")]
+
+
+def test_arms_show_what_every_head_looks_at(table: Table, histories: pd.DataFrame):
+    text = page(table, histories)
+    heads = [
+        attrs["data-heads"]
+        for tag, attrs in Page(text).tags
+        if tag == "figure"
+        if "data-heads" in attrs
+    ]
+    assert heads == ["2"] * 3 + ["1"] * 3
+    assert "base: 2 layers, 2 heads" in text
+    assert "A1: 2 layers, 1 head<" in text
+    assert "No maps of this sentence: E." in text
 
 
 def test_a_page_of_nothing_run_is_a_page():

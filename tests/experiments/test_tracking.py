@@ -148,6 +148,7 @@ def test_artifacts_are_there_and_weights_take_no_room(root: Path) -> None:
     assert found == {
         *("config.yaml", "environment.json", "log.txt", "result.json", "vocabulary.model"),
         *("hypotheses/valid.txt", "model.safetensors"),
+        *("attention/maps.html", "attention/maps.json", "attention/maps.safetensors"),
     }
     assert (folder / "model.safetensors").samefile(record.weights)
 

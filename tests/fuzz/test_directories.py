@@ -107,7 +107,9 @@ def test_a_damaged_file_is_told_and_the_other_trials_are_shown(
 
 
 @FEW
-@given(st.data(), st.sampled_from(["environment.json", "hypotheses/*", "config.yaml"]))
+@given(
+    st.data(), st.sampled_from(["environment.json", "hypotheses/*", "config.yaml", "attention/*"])
+)
 def test_what_of_a_damaged_file_a_page_cannot_show_is_told(
     trials: Trials, data: st.DataObject, pattern: str
 ) -> None:
@@ -273,7 +275,13 @@ def test_no_run_is_outside_of_the_trials(trials: Trials, run_id: str) -> None:
 
 LINKED = ["trial.json", "attempts.jsonl", "hypotheses", "hypotheses/valid.txt", "config.yaml"]
 LINKED += ["log.txt", "metrics.jsonl", "lock", "mirror.lock", "environment.json", "reruns"]
-LINKED += ["vocabulary.model", "model.safetensors", "result.json"]
+LINKED += [
+    "vocabulary.model",
+    "model.safetensors",
+    "result.json",
+    "attention",
+    "attention/maps.json",
+]
 
 
 @pytest.mark.parametrize("name", LINKED)

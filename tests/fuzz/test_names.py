@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from analysis import latex, published, rendering, report, tables
+from analysis import attention, latex, published, rendering, report, tables
 from analysis.listing import Places
 from analysis.report import Sample
 from analysis.tables import Table
@@ -27,6 +27,7 @@ from lit_transformer.terminal import printable
 from tests.analysis.example import curve, heading, run, stored, trials
 from tests.experiments.directories import end, make_trial
 from tests.fuzz.harm import CASES, FEW, NAMES, is_plain, names
+from tests.lit_transformer.sentences import sentence
 
 HARMLESS = "harmless"
 FORMULA = tuple("=+-@\t\r＝＋－＠")  # noqa: RUF001
@@ -68,7 +69,9 @@ def page(name: str, folder: Path) -> Page:
     made = table(name)
     samples = [Sample(name, 1, name, name, name), Sample("base", 1, name, name, name)]
     history = curve(made.runs[0].run_id, "valid.perplexity", [9, 5])
-    text = report.page(made, history, samples, Places("http://127.0.0.1:5000", folder), folder)
+    maps = attention.choose({name: [sentence()._replace(source=(name,) * 4, text=name)]}, 1)
+    places = Places("http://127.0.0.1:5000", folder)
+    text = report.page(made, history, samples, maps, places, folder)
     found = Page()
     found.feed(text)
     found.close()

@@ -17,6 +17,8 @@ class Plain:
 
     def __init__(self, model: Transformer, cfg: ModelConfig) -> None:
         self.parameters, self.cfg = dict(model.named_parameters()), cfg
+        self.weights: dict[str, list[Tensor]] = {}
+        """What each attention has computed, head by head (T, S)."""
 
     def loss(self, source: list[int], target: list[int], wanted: list[int], eps: float) -> Tensor:
         """Summed over the tokens of one pair."""
@@ -95,7 +97,9 @@ class Plain:
             q_h, k_h = (x[:, h * self.cfg.key_width : (h + 1) * self.cfg.key_width] for x in (q, k))
             v_h = v[:, h * self.cfg.value_width : (h + 1) * self.cfg.value_width]
             scores = self.compare(q_h, k_h, name, h).masked_fill(~may_look, -torch.inf)
-            found.append(scores.softmax(dim=-1) @ v_h)
+            weight = scores.softmax(dim=-1)
+            self.weights.setdefault(name, []).append(weight.detach())
+            found.append(weight @ v_h)
         return torch.cat(found, dim=-1) @ self.parameters[f"{name}.output.weight"].T
 
     def compare(self, q: Tensor, k: Tensor, name: str, head: int) -> Tensor:

@@ -51,6 +51,15 @@ def test_scores_count_what_was_repaired_what_was_not_found_and_what_evalb_would_
     assert (found.well_formed, found.repaired, found.wrong_length) == (1, 1, 0)
 
 
+def test_counts_of_sentences_add_up_to_f1() -> None:
+    outputs = [
+        parsing.read(FORM, symbols, WORDS)
+        for symbols in (FORM.symbols(GOLD), ["(S", "XX", "XX", "XX", "XX"])
+    ]
+    found = [one.counts for one in parsing.counts([GOLD, GOLD], outputs)]
+    assert found == [(3, 3, 3), (1, 3, 1)]
+
+
 @given(st.lists(TREES, min_size=1, max_size=4))
 def test_the_right_trees_score_100(trees: list[Tree]) -> None:
     outputs = [parsing.read(FORM, FORM.symbols(tree), tree.words) for tree in trees]

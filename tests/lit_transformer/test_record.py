@@ -102,11 +102,12 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 def test_what_a_kill_left_half_written_is_cleared(record):
     torn = [".config.yaml.7.partial", "checkpoints/.step-000000004.ckpt.7.partial"]
+    torn += ["attention/.maps.json.7.partial"]
     kept = [".mirror-0123456789ab.json.7.partial", "reruns/1/.config.yaml.7.partial", "config.yaml"]
     for name in torn + kept:
         write_bytes(record.path / name, b"")
     record.clear_partials()
-    assert [(record.path / name).exists() for name in torn + kept] == [False] * 2 + [True] * 3
+    assert [(record.path / name).exists() for name in torn + kept] == [False] * 3 + [True] * 3
 
 
 def test_json_comes_back(record):

@@ -5,12 +5,23 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from lit_transformer.scoring import MEASURES, METRICS, bleu, counts, of_counts, perplexity, score
+from lit_transformer.scoring import (
+    MEASURES,
+    METRICS,
+    bleu,
+    bleu_counts,
+    bleu_of,
+    counts,
+    of_counts,
+    perplexity,
+    score,
+)
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
 REFERENCES = ["the cat sat on a mat", "he reads the book today"]
@@ -132,3 +143,19 @@ def test_scores_are_of_counts_that_may_be_kept_as_json():
     kept = json.loads(json.dumps(counts(HYPOTHESES, REFERENCES)))
     assert of_counts(kept) == score(HYPOTHESES, REFERENCES)
     assert kept["bleu"][1][:3] == [4, 5, 3]  # words of the two sides, and those they share
+
+
+def test_bleu_of_the_sentences_sums_is_sacrebleus():
+    """Of a real text, of one that nothing matches, of short ones, and of all of them together."""
+    references = ["the cat sat on the mat .", "a dog ran home quickly today", "no", "yes it is so"]
+    for hypotheses in (
+        ["the cat sat on a mat .", "a dog ran to home today", "no", "yes it is so"],
+        ["the cat", "a dog", "no", ""],
+        ["nothing", "matches", "here", "at all and longer than that"],
+        ["", "", "", ""],
+    ):
+        statistics = bleu_counts(hypotheses, references)
+        assert statistics.shape == (4, 10)
+        ours = bleu_of(np.stack([statistics.sum(0), statistics[:2].sum(0)]))
+        assert ours[0] == pytest.approx(bleu(hypotheses, references))
+        assert ours[1] == pytest.approx(bleu(hypotheses[:2], references[:2]))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lit_transformer import parsing, scoring, training
+from lit_transformer import attention_maps, observing, parsing, scoring, training
 from lit_transformer.averaging import average
 from lit_transformer.callbacks import (
     DivergedError,
@@ -65,7 +65,12 @@ def outcome(directory):
         "averaged": hashlib.sha256(record.averaged.read_bytes()).hexdigest(),
         "curves": sorted(points),
         "hypotheses": {path.name: path.read_text() for path in record.hypotheses.iterdir()},
+        "attention": {path.name: path.read_bytes() for path in record.attention.glob("*")},
     }
+
+
+def outcome_without_maps(directory):
+    return {name: found for name, found in outcome(directory).items() if name != "attention"}
 
 
 def timeless(scores):
@@ -127,6 +132,38 @@ def test_the_directory_tells_what_was_run(trained):
     assert set(record.read_json("environment.json")["versions"]) >= {"torch", "sacrebleu"}
 
 
+def test_attention_is_kept_of_the_first_sentences_as_they_were_written(trained, mirrored):
+    record = Record(trained.directory)
+    sources = (mirrored / "valid.source").read_text().splitlines()
+    hypotheses = (record.hypotheses / "valid.txt").read_text().splitlines()
+    found = attention_maps.read(record)
+    assert [one.number for one in found] == [1, 2, 3]
+    for one, source, hypothesis in zip(found, sources, hypotheses, strict=False):
+        assert "".join(one.source) == "▁" + source.replace(" ", "▁") + "</s>"
+        assert one.text == hypothesis
+        assert one.read == ("<s>", *one.written[:-1])
+        written = "".join(one.written).removesuffix("</s>").replace("▁", " ")
+        assert " ".join(written.split()) == hypothesis
+        assert one.maps.encoder_LHSS.shape == (1, 2, len(one.source), len(one.source))
+    assert "Sentence 3" in (record.attention / "maps.html").read_text()
+
+
+@pytest.mark.parametrize(("kept", "limit"), [(0, 100), (2, 1)])
+def test_no_maps_where_none_are_asked_for_or_sentences_are_too_long(
+    tiny, trained, cache, tmp_path, monkeypatch, kept, limit
+):
+    monkeypatch.setattr(observing, "MOST_TOKENS", limit)
+    config, record = tiny({"train.attention_sentences": kept}), Record(tmp_path)
+    run(config, tmp_path, cache)
+    assert attention_maps.read(record) == []
+    assert record.attention.exists() is (kept > 0)
+    if kept:
+        told = record.read_json("attention/maps.json")["left_out"]
+        assert [one["number"] for one in told] == [1, 2]
+        assert all("and maps are made up to 1" in one["reason"] for one in told)
+    assert outcome_without_maps(tmp_path) == outcome_without_maps(trained.directory)
+
+
 def test_a_corpus_without_a_test_part_has_no_test_scores(tiny, cache, tmp_path):
     config = tiny({})
     files = config.data.files.model_copy(update={"test": None})
@@ -171,11 +208,21 @@ def test_a_parser_is_trained_like_a_translator(tmp_path):
     assert counts == [5, 0, 0]
     assert scores["valid.f1"] == scores["valid.f1_strict"] == scores["valid.f1_evalb"]
 
+    (one, *_) = attention_maps.read(Record(tmp_path / "bound"))
+    assert one.source[-1] == "</s>"
+    assert {"(S", ")S", "(NP", "XX"} & {*one.written}
+    assert not any("<|" in piece for piece in one.written)
+
     parser = Translator(tmp_path / "whole", task="parsing", averaged=False, device=CPU)
     found = parser.parse(["the dog is ( old )", "", "  cat  "])
     assert [tree and tree.words for tree in found] == [
         *(["the", "dog", "is", "-LRB-", "old", "-RRB-"], None, ["cat"]),
     ]
+
+    outputs = parser.outputs(["the dog is ( old )", "", "  cat  "])
+    maps = parser.maps(outputs, [str(tree) for tree in found])
+    assert [one.number for one in maps] == [1, 3]
+    assert maps[1].written[-1] == "</s>"
 
     with pytest.raises(InterruptedTrialError):
         run(config, tmp_path / "again", tmp_path / "cache", stop_after(6))

@@ -2,9 +2,11 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
+from lit_transformer import attention_maps
 from lit_transformer.record import Record
 from lit_transformer.translator import Translator
 
@@ -31,6 +33,19 @@ def test_translations_are_those_of_the_trial(directory, mirrored, averaged, name
     found = translator(directory, averaged).translate(sources)
     expected = (Record(directory).hypotheses / name).read_text().splitlines()
     assert [" ".join(text.split()) for text in found] == expected
+
+
+def test_maps_of_a_translation_are_those_of_the_trial(directory, mirrored):
+    sources = (mirrored / "valid.source").read_text().splitlines()[:3]
+    made = translator(directory)
+    outputs = made.outputs(["", *sources])
+    mine = made.maps(outputs, made.texts(outputs))
+    theirs = attention_maps.read(Record(directory))
+    assert [one.number for one in mine] == [2, 3, 4]  # none of a line without words
+    for one, other in zip(mine, theirs, strict=True):
+        assert one[1:4] == other[1:4]
+        for a, b in zip(one.maps, other.maps, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-3)
 
 
 def test_sentences_do_not_see_each_other(directory):
