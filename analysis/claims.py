@@ -18,7 +18,7 @@ from analysis.published import Claim, Published
 from analysis.sections import Section
 from analysis.significance import LEVEL, MARGIN, Welch, holm, welch
 from analysis.tables import Table
-from analysis.verdict_words import digits, interval, probability
+from analysis.verdicts import digits, interval, probability
 
 Scores = Mapping[str, Sequence[float]]
 """An arm's scores over seeds."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from analysis import decisions, verdict_words
+from analysis import decisions, verdicts
 from analysis.counting import Measure
 from analysis.tables import PARAMETERS, Row, Table
 from lit_transformer.config_io import Scalar
@@ -255,7 +255,7 @@ def _verdicts(table: Table) -> Column:
         verdict = row.verdict
         if verdict is None:
             return EMPTY
-        return Cell(verdict_words.word(verdict), "", verdict.p, verdict_words.meaning(verdict))
+        return Cell(verdicts.word(verdict), "", verdict.p, verdicts.meaning(verdict))
 
     name = _SCORERS[table.scorer].text
     head = Symbol("verdict", "", f"{name} against base's, over seeds; sorted by p")

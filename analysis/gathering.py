@@ -140,7 +140,7 @@ def _found(trial: Trial, source: Source, with_private_texts: bool) -> Iterator[_
             # Where the verifier may lack the references; and of trees, what was repaired.
             counted = data.task == "parsing" or not corpora.is_generated(data)
             lines = {name: _lines(record, name, data.task) for name in done if kept}
-            counts = {name: counts_of(record, name) for name in done if counted}
+            counts = {name: _counts_of(record, name) for name in done if counted}
             yield _Found(
                 trial,
                 directory,
@@ -186,8 +186,7 @@ def _lines(record: Record, name: Scored, task: Task) -> list[str] | None:
     return without_words(lines) if task == "parsing" else lines
 
 
-def counts_of(record: Record, name: Scored) -> Counts | None:
-    """What a trial keeps of each sentence. RecordError or ValueError: damaged."""
+def _counts_of(record: Record, name: Scored) -> Counts | None:
     content = record.read_json(f"counts/{name}.json")
     return None if content is None else COUNTS.validate_python(content)
 

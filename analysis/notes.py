@@ -4,7 +4,7 @@ compared. Plain sentences; the writers add the markup."""
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from analysis import verdict_words
+from analysis import verdicts
 from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.decisions import sentences
 from analysis.tables import PAPER_KEYS, Table
@@ -32,7 +32,7 @@ def notes(table: Table, spanned: bool) -> list[Note]:
     """
     found = [Note("", _scored(table), "")]
     found += [Note("", text, "") for one in table.sequential for text in sentences(one)]
-    found += [Note("", text, "") for text in verdict_words.how(table)]
+    found += [Note("", text, "") for text in verdicts.how(table)]
     found += [
         Note("", f"{', '.join(scorers)} signature:", signature)
         for signature, scorers in _by_signature(table).items()

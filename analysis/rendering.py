@@ -13,7 +13,7 @@ from itertools import groupby
 
 from rich.cells import cell_len
 
-from analysis import verdict_words
+from analysis import verdicts
 from analysis.columns import (
     NOTHING,
     PUBLISHED,
@@ -287,8 +287,8 @@ def _record(table: Table, row: Row) -> dict[str, Scalar]:
     record |= {"trials": len(row.slots), "finished": len(row.runs)}
     if row.verdict:
         test = row.verdict.test
-        low, high = (test and verdict_words.interval(test)) or (None, None)
-        p, p_same = map(verdict_words.digits, (row.verdict.p, row.verdict.p_same))
+        low, high = (test and verdicts.interval(test)) or (None, None)
+        p, p_same = map(verdicts.digits, (row.verdict.p, row.verdict.p_same))
         record |= {"verdict": row.verdict.word, "verdict.p": p, "verdict.p_same": p_same}
         record |= {"verdict.low": low, "verdict.high": high}
     for figure in ("ppl", "bleu", "params") if table.paper_source else ():
@@ -327,7 +327,7 @@ def _row_object(table: Table, row: Row) -> dict[str, object]:
         and {"ppl": paper.ppl, "bleu": paper.bleu, "params": paper.params, "place": row.cited},
         "ours": {name: measure_object(row.measures[name]) for name in sorted(row.measures)},
         "difference": {name: table.difference(row, name) for name in sorted(row.measures)},
-        "verdict": row.verdict and verdict_words.as_object(row.verdict),
+        "verdict": row.verdict and verdicts.verdict_object(row.verdict),
         "trials": [
             {
                 "seed": slot.seed,

@@ -6,8 +6,6 @@ from typing import assert_never
 
 import numpy as np
 
-from analysis.counting import Run
-from analysis.gathering import counts_of
 from analysis.sentences import MOST_RUNS, Floats, Scorer, against
 from analysis.significance import Sentences
 from analysis.sources import Source
@@ -16,8 +14,7 @@ from experiments.study import Trial
 from lit_transformer import scoring
 from lit_transformer.config import Task
 from lit_transformer.data import corpora
-from lit_transformer.data.cache import CorpusError
-from lit_transformer.record import Record, RecordError, read_own, refuse_links
+from lit_transformer.record import DAMAGE, Record, RecordError, read_own, refuse_links
 from lit_transformer.scoring import Scored
 from lit_transformer.terminal import printable
 
@@ -30,8 +27,8 @@ CLOSE = 1e-6
 def compared(table: Table, trials: Sequence[Trial], source: Source) -> Mapping[str, Sentences]:
     """Each arm's finished runs against base's over resampled sentences.
 
-    Arms on another corpus than base's, and runs whose counts are gone or give another score than
-    the recorded one, are left out; a table of more than MOST_RUNS runs has none.
+    Arms on another corpus than base's, and runs whose hypotheses are gone or give another score
+    than the recorded one, are left out; a table of more than MOST_RUNS runs has none.
     """
     if len(table.runs) > MOST_RUNS or len(table.rows) < 2:
         return {}
@@ -43,15 +40,16 @@ def compared(table: Table, trials: Sequence[Trial], source: Source) -> Mapping[s
         row.arm: [
             counts
             for run in row.runs
-            if run.digest in same and table.measure in run.scores
-            for counts in _counts(table, run, same[run.digest], source)
+            if run.digest in same
+            and table.measure in run.scores
+            and (counts := counter.counts(run.digest, run.scores[table.measure])) is not None
         ]
         for row in table.rows
-        if row.scores(table.measure)
+        if table.measure in row.measures and not row.measures[table.measure].withheld
     }
     length = max((len(one) for runs in found.values() for one in runs), default=0)
     whole = {arm: [one for one in runs if len(one) == length] for arm, runs in found.items()}
-    return against(table.base.arm, whole, scorer(table.task))
+    return against(arm, whole, scorer(table.task))
 
 
 def scorer(task: Task) -> Scorer:
@@ -66,9 +64,9 @@ def scorer(task: Task) -> Scorer:
 
 
 def _f1(sums: Floats) -> Floats:
-    """Of `parsing.Counted`: status, then brackets matched, right and written."""
-    both = sums[..., 2] + sums[..., 3]
-    return np.where(both > 0, 200 * sums[..., 1] / np.maximum(both, 1), 0.0)
+    """Counts' matched, gold and test, as its `f1`."""
+    both = sums[..., 1] + sums[..., 2]
+    return np.where(both > 0, 200 * sums[..., 0] / np.maximum(both, 1), 0.0)
 
 
 class _Counter:
@@ -90,8 +88,9 @@ class _Counter:
             if abs(ours - score) > CLOSE:
                 raise RecordError(f"{record.path}: its sentences give {ours:.4f}, not {score:.4f}")
             return found
-        except (RecordError, CorpusError, ValueError) as error:
-            _log.warning("sentences not resampled: %s", printable(str(error)))
+        except DAMAGE as error:
+            what = str(error) if isinstance(error, RecordError) else f"{record.path}: {error!r}"
+            _log.warning("sentences not resampled: %s", printable(what[:500]))
             return None
 
     def _kept(self, record: Record) -> Floats | None:

@@ -23,7 +23,7 @@ RESAMPLES = 1000
 SEED = 12345
 """sacreBLEU's."""
 MOST_RUNS = 200
-"""Of a table whose sentences are still resampled: reading more takes more than seconds."""
+"""Of a table whose sentences are still resampled: reading the counts of more takes seconds."""
 
 
 class Resampled(NamedTuple):

@@ -108,17 +108,29 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return float(BLEU().corpus_score(hypotheses, [references]).score)
 
 
-def bleu_counts(hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.float64]:
-    """The `bleu` of `counts` alone (sentences, 10): lengths of hypothesis and reference, then
-    n-grams found and n-grams there are, each of 1 to 4 tokens."""
-    import numpy as np
+def sentence_statistics(
+    hypotheses: Sequence[str], references: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """What sacreBLEU counts in each sentence (sentences, 10), of which BLEU takes sums.
 
-    found = _metrics()["bleu"]._extract_corpus_statistics(hypotheses, [references])
-    return np.array(found, dtype=np.float64)
+    Lengths of hypothesis and reference, then n-grams found and there are, each of 1 to 4 tokens.
+    """
+    import numpy as np
+    from sacrebleu.metrics.bleu import BLEU
+
+    metric = BLEU(effective_order=True)  # of no consequence for counts; False warns of sentences
+    scores = (
+        metric.sentence_score(hypothesis, [reference])
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    )
+    return np.array(
+        [(score.sys_len, score.ref_len, *score.counts, *score.totals) for score in scores],
+        dtype=np.float64,
+    )
 
 
 def bleu_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The BLEU of `score` for sums of `bleu_counts`: (..., 10) -> (...)."""
+    """The BLEU of `score` for sums of `sentence_statistics`: (..., 10) -> (...)."""
     import numpy as np
 
     lengths, references = sums[..., 0], sums[..., 1]

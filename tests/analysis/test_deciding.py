@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis import decisions, notes, runs, tables
+from analysis import columns, decisions, notes, runs, tables
 from analysis.deciding import Deciding, recomputed
 from analysis.decisions import Decisions
 from analysis.tables import Heading
@@ -353,6 +353,10 @@ def test_a_table_says_how_its_seeds_were_given_and_what_was_decided(world: World
     assert told[3].startswith("Worse: far -10.00 (")
     assert told[3].endswith("3 seeds.")
     assert [len(row.slots) for row in made.rows] == [8, 3, 8, 8]
+    (column,) = (one for one in columns.main_columns(made) if one.kind == "verdict")
+    assert [cell.text for cell in column.cells] == ["", "worse", "better", "the same ±0.5"]
+    assert column.cells[1].meaning.startswith("worse: -10.00 (")
+    assert {row.verdict for row in made.rows} == {None}  # no test that takes seeds as fixed
 
 
 def test_a_table_of_other_trials_says_nothing_of_it(world: World) -> None:

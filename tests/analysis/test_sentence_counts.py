@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis import sentence_counts, tables
-from analysis.sentences import MOST_ARMS, resampled, weights
+from analysis.sentences import MOST_RUNS, resampled, weights
 from analysis.sources import Stored
 from analysis.tables import Table
 from experiments.study import Trial
@@ -20,32 +20,13 @@ from lit_transformer.data import corpora
 from lit_transformer.record import Record
 from tests.analysis.evident import made
 from tests.analysis.example import heading, run, stored
-from tests.analysis.example import trials as of_table3
 from tests.toy import write_toy
 
 WORDS = ["das", "hund", "katze", "sieht", "mag"]
 
 
-def hypotheses(place: int, references: Sequence[str]) -> list[str]:
-    """Some words are wrong: others in each trial."""
-    return [
-        " ".join(
-            word if (place + number + i) % (3 + place) else WORDS[(place + i) % 5]
-            for i, word in enumerate(line.split())
-        )
-        for number, line in enumerate(references)
-    ]
-
-
-def record(root: Path, trial: Trial) -> Record:
-    found = Record(Root(root).trial(trial.digest))
-    for folder in (found.hypotheses, found.counts):
-        folder.mkdir(parents=True, exist_ok=True)
-    return found
-
-
 def written(root: Path, trials: Sequence[Trial], references: Sequence[str]) -> Table:
-    """What every trial leaves, and the table of their scores."""
+    """Hypotheses of every trial, some words wrong, and the table of their scores."""
     records = []
     for place, trial in enumerate(trials):
         lines = [
@@ -75,13 +56,13 @@ def references(tmp_path: Path, trials: list[Trial]) -> list[str]:
     return (tmp_path / "toy" / "valid.de").read_text().splitlines()
 
 
-def test_the_arms_are_compared_on_the_sentences_of_their_trials(
+def test_the_arms_are_compared_on_the_sentences_of_their_files(
     tmp_path: Path, trials: list[Trial], references: list[str]
 ):
     table = written(tmp_path, trials, references)
     found = sentence_counts.compared(table, trials, Stored(tmp_path))
     assert found.keys() == {"A"}
-    drawn, means = weights(len(references)), {}
+    drawn, means = weights(len(references)), []
     for arm in ("A", "base"):
         records = [Record(Root(tmp_path).trial(one.digest)) for one in trials if one.arm == arm]
         kept = [json.loads((one.counts / "valid.json").read_text())["bleu"] for one in records]
@@ -123,7 +104,13 @@ def test_counts_that_give_another_score_than_the_record_are_left_out(
     assert found["A"].p_both is None  # one seed is left
 
 
-@pytest.mark.parametrize("content", ['{"bleu": [[1, 2], [3, 4]]}', '{"bleu": "x"}', "{", None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *('{"bleu": [[1, 2], [3, 4]]}', '{"bleu": "x"}', '{"bleu": {}}', '{"bleu": [[1], [2, 3]]}'),
+        *('{"f1": []}', '{"bleu": []}', "[]", "{", None),
+    ],
+)
 def test_counts_that_are_gone_or_damaged_are_left_out(
     content: str | None, tmp_path: Path, trials: list[Trial], references: list[str]
 ):
@@ -137,14 +124,16 @@ def test_counts_that_are_gone_or_damaged_are_left_out(
     assert sentence_counts.compared(table, trials, Stored(tmp_path)) == {}
 
 
-def test_a_table_of_many_arms_is_not_resampled(tmp_path: Path, trials: list[Trial]):
-    bare = tables.build(heading("toy"), trials, [], None)
-    many = replace(bare, rows=bare.rows * MOST_ARMS)
+def test_a_table_of_many_runs_is_not_resampled(
+    tmp_path: Path, trials: list[Trial], references: list[str]
+):
+    table = written(tmp_path, trials, references)
+    many = replace(table, rows=table.rows * MOST_RUNS)
     assert sentence_counts.compared(many, trials, Stored(tmp_path)) == {}
 
 
 def test_f1_of_sums_is_that_of_counts():
+    counts = [brackets.Counts(4, 6, 5), brackets.Counts(0, 3, 0), brackets.Counts(0, 0, 0)]
     score = sentence_counts.scorer("parsing")
-    for brackets in ((4, 6, 5), (0, 3, 0), (0, 0, 0)):
-        one = parsing.Counted(0, *brackets, True, True)
-        assert float(score(np.array(one, dtype=float))) == pytest.approx(one.counts.f1)
+    for one in counts:
+        assert float(score(np.array(one, dtype=float))) == pytest.approx(one.f1)

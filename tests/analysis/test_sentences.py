@@ -9,7 +9,7 @@ from sacrebleu.significance import PairedTest
 
 from analysis import sentences
 from analysis.sentences import Floats, against, compare, resampled, weights
-from lit_transformer.scoring import bleu_counts, bleu_of
+from lit_transformer.scoring import bleu_of, sentence_statistics
 
 WORDS = ["the", "a", "small", "large", "house", "dog", "saw", "near", "old", "tree", "ran", "to"]
 
@@ -45,7 +45,7 @@ def test_one_seed_each_has_sacrebleus_own_resamples_and_p_value(
     theirs = paired()[1]["BLEU"][1]
     drawn = weights(120)
     first, second = (
-        resampled([bleu_counts(lines, references)], drawn, bleu_of) for lines in (arm, base)
+        resampled([sentence_statistics(lines, references)], drawn, bleu_of) for lines in (arm, base)
     )
     assert first.scores_R[0] == pytest.approx(theirs.score)
     assert first.scores_RN.mean() == pytest.approx(theirs.mean)
@@ -133,7 +133,7 @@ def test_the_spread_of_resampled_bleu_is_that_of_other_sentences():
 
     def scores(seed: int) -> Floats:
         references, hypotheses = texts(seed, 100, 0.8)
-        return bleu_counts(hypotheses, references)
+        return sentence_statistics(hypotheses, references)
 
     fresh = [float(bleu_of(scores(seed).sum(0))) for seed in range(100, 200)]
     one = resampled([scores(1)], weights(100), bleu_of)

@@ -15,12 +15,12 @@ from lit_transformer.scoring import (
     MEASURES,
     METRICS,
     bleu,
-    bleu_counts,
     bleu_of,
     counts,
     of_counts,
     perplexity,
     score,
+    sentence_statistics,
 )
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
@@ -154,7 +154,7 @@ def test_bleu_of_the_sentences_sums_is_sacrebleus():
         ["nothing", "matches", "here", "at all and longer than that"],
         ["", "", "", ""],
     ):
-        statistics = bleu_counts(hypotheses, references)
+        statistics = sentence_statistics(hypotheses, references)
         assert statistics.shape == (4, 10)
         ours = bleu_of(np.stack([statistics.sum(0), statistics[:2].sum(0)]))
         assert ours[0] == pytest.approx(bleu(hypotheses, references))

@@ -53,7 +53,7 @@ def how(table: Table) -> list[str]:
     return found
 
 
-def as_object(verdict: Verdict) -> dict[str, object]:
+def verdict_object(verdict: Verdict) -> dict[str, object]:
     """As JSON has it."""
     test, sentences = verdict.test, verdict.sentences
     return {
@@ -70,11 +70,12 @@ def as_object(verdict: Verdict) -> dict[str, object]:
 
 
 def interval(test: Welch) -> list[float | None] | None:
+    """Of the difference, as JSON and CSV have it."""
     return test.interval and [digits(end) for end in test.interval]
 
 
 def digits(number: float | None) -> float | None:
-    """Six of them: all that another machine gives too."""
+    """Six of them: special functions differ in later ones from processor to processor."""
     return None if number is None else float(f"{number:.6g}")
 
 
