@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import platform
 import shlex
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analysis.deciding import Deciding
     from analysis.tables import Table
     from experiments.checkout import Code
     from experiments.planning import Outlook
@@ -114,7 +116,24 @@ def sweep(
     study: StudyName,
     setting: SettingName,
     only: Only = "",
-    seeds: Seeds = "1",
+    seeds: Annotated[
+        str | None, typer.Option(help="How many seeds, as 3, or which, as 4,7,; 1 if not given.")
+    ] = None,
+    until: Annotated[
+        Literal["decided"] | None,
+        typer.Option(help="In place of --seeds: as many as each row's verdict against base needs."),
+    ] = None,
+    most_seeds: Annotated[
+        int | None,
+        typer.Option(min=3, max=100, help="With --until: most seeds of a row, 13 if not given."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="With --until: points of BLEU or F1 within which rows are the same, 0.5 if not "
+            "given; 0: no row is called so."
+        ),
+    ] = None,
     sets: Sets = None,
     root: RootFolder = HERE,
     gpus: Gpus = None,
@@ -124,20 +143,32 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train every arm of STUDY with every seed; what is done stays done."""
-    chosen, where = _load(study, setting)
-    trials = _expand(chosen, where, seeds, only, sets)
     if as_json and not dry_run:
         raise _usage("--json goes with --dry-run; for the results use `ablate report --json`")
-    done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json)
+    _check_until(until, seeds, most_seeds, margin)
+    chosen, where = _load(study, setting)
+    deciding = None
+    if until:
+        deciding = _deciding(chosen, where, most_seeds, margin, only, sets, root)
+        trials = deciding.first
+    else:
+        trials = _expand(chosen, where, seeds or "1", only, sets)
+    done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding)
     if dry_run:
         return
     from experiments import mirror
     from experiments.store import StoreError
 
+    words: Sequence[str] = ()
+    if deciding:
+        from analysis import decisions
+
+        trials = decisions.asked([deciding.found], deciding.all, root)
+        words = decisions.options(deciding.found).split()
     try:
         from analysis import assembly
 
-        command = _command(study, setting, trials, only, sets)
+        command = _command(study, setting, trials, only, sets, words)
         _print_report(assembly.table(chosen, where, trials, root, command), trials, root, [])
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
@@ -218,7 +249,7 @@ def run(
 ) -> None:
     """Train one configuration: an arm of a study, or a configuration file."""
     trial = _one_trial(what, setting, seed, sets)
-    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
+    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False, deciding=None)
     _print_scores(root, trial.digest)
     raise typer.Exit(0 if done else 1)
 
@@ -260,7 +291,7 @@ def rerun(
         if at_commit:
             _train_at(plan.now.code, run_id, root, gpus)
         else:
-            _carry_out([item], root, plan.slots, 1)
+            _carry_out([item], root, plan.slots, 1, None)
         made = agreement.compare(item.trial, old, item.record, root, asked)
         before, after = old.result(), item.record.result()
         if before is not None and after is not None:
@@ -326,7 +357,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """The table of STUDY beside the paper's; its files go to mlruns/reports."""
-    from analysis import assembly, rendering
+    from analysis import assembly, decisions, rendering
     from analysis.rates import parse
     from analysis.sources import Stored
 
@@ -336,7 +367,12 @@ def report(
     tables = []
     for name, (chosen, where) in zip((setting, *(beside or ())), loaded, strict=True):
         trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
-        command = _command(study, name, trials, only, sets)
+        words: Sequence[str] = ()
+        if not seeds:
+            sequential = decisions.read(root, chosen.name, where.name, trials)
+            trials = decisions.asked(sequential, trials, root)
+            words = decisions.options_of(sequential, trials).split()
+        command = _command(study, name, trials, only, sets, words)
         tables.append((assembly.table(chosen, where, trials, root, command, stated), trials))
     (made, trials), *others = tables
     more = [table for table, _ in others]
@@ -567,6 +603,44 @@ def _parse_seeds(text: str) -> list[int]:
     return list(range(1, numbers[0] + 1))
 
 
+def _check_until(
+    until: str | None, seeds: str | None, most_seeds: int | None, margin: float | None
+) -> None:
+    """One message for options of which one makes another meaningless."""
+    if until and seeds is not None:
+        raise _usage(
+            f"--seeds {seeds} with --until {until}: the scores say how many seeds a row gets; "
+            "leave one out, or bound them with --most-seeds"
+        )
+    given = {"--most-seeds": most_seeds, "--margin": margin}
+    if alone := [f"{name} {value}" for name, value in given.items() if value is not None]:
+        if not until:
+            raise _usage(f"{' and '.join(alone)}: only with --until decided")
+        if margin is not None and not 0 <= margin < math.inf:
+            raise _usage(f"--margin {margin}: points of BLEU or F1, from 0")
+
+
+def _deciding(
+    study: Study,
+    setting: Setting,
+    most_seeds: int | None,
+    margin: float | None,
+    only: str,
+    sets: Sequence[str] | None,
+    root: Path,
+) -> Deciding:
+    from analysis import sequential, significance
+    from analysis.deciding import Deciding
+    from analysis.tables import BASE
+
+    if only and BASE in {arm.id for arm in study.arms} - {arm.strip() for arm in only.split(",")}:
+        raise _usage(f"--only {only}: verdicts are against {BASE}; name it too")
+    most = sequential.MOST_SEEDS if most_seeds is None else most_seeds
+    trials = _expand(study, setting, str(most), only, sets)
+    within = significance.MARGIN if margin is None else margin
+    return Deciding(trials, study.score, most, within or None, root)
+
+
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
     from analysis import runs
     from experiments import store
@@ -706,20 +780,25 @@ def _sweep(
     at_once: int | None,
     dry_run: bool,
     as_json: bool,
+    deciding: Deciding | None,
 ) -> bool:
     """Plan and run -> whether every trial is finished."""
-    from experiments import display, planning
-    from experiments.sweep import Root
+    from experiments import display, planning, sweep
 
     planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
+    if deciding:
+        told = [*deciding.plan(), *told]
+        planned = sweep.grown(planned, sweep.Root(root), deciding, told.append)
     if as_json:
-        print(json.dumps(display.plan_json(planned), indent=1))
+        print(json.dumps(display.plan_json(planned, deciding and deciding.as_object()), indent=1))
         return True
     _tell_plan(planned, told)
     if dry_run:
         return True
-    done = _carry_out(planned, root, slots, at_once)
-    for line in _comparison(planning.look_ahead(planned, Root(root), slots, at_once)):
+    if deciding:
+        deciding.begin()
+    done = _carry_out(planned, root, slots, at_once, deciding)
+    for line in _comparison(planning.look_ahead(planned, sweep.Root(root), slots, at_once)):
         _say(line)
     return done
 
@@ -754,7 +833,11 @@ def _comparison(outlook: Outlook) -> list[str]:
 
 
 def _carry_out(
-    planned: Sequence[Planned], root: Path, slots: Sequence[Slot], at_once: int | None
+    planned: Sequence[Planned],
+    root: Path,
+    slots: Sequence[Slot],
+    at_once: int | None,
+    deciding: Deciding | None,
 ) -> bool:
     """Run what is not over -> whether everything is finished."""
     from experiments import display, mirror, sweep
@@ -772,7 +855,7 @@ def _carry_out(
         with mirror.Mirror(root) as mirrored, runner:
             sweep.prepare(todo, place, console.print)
             with display.Screen(console) as screen:
-                sweep.run(planned, place, runner, mirrored, screen)
+                planned = sweep.run(planned, place, runner, mirrored, screen, deciding)
             for problem in mirrored.close(LAST_LOOK_S):
                 print(problem, file=sys.stderr)
     except KeyboardInterrupt:
@@ -821,13 +904,18 @@ def _directory(run_id: str, root: Path) -> Path:
 
 
 def _command(
-    study: str, setting: str, trials: Sequence[Trial], only: str, sets: Sequence[str] | None
+    study: str,
+    setting: str,
+    trials: Sequence[Trial],
+    only: str,
+    sets: Sequence[str] | None,
+    until: Sequence[str],
 ) -> str:
-    """The command that runs these trials."""
+    """The command that runs these trials; `until` are options in place of their seeds."""
     seeds = sorted({trial.seed for trial in trials})
     count = len(seeds)
     told = str(count) if seeds == list(range(1, count + 1)) else ",".join(map(str, seeds)) + ","
-    words = ["ablate", "sweep", study, "--setting", setting, "--seeds", told]
+    words = ["ablate", "sweep", study, "--setting", setting, *(until or ("--seeds", told))]
     words += ["--only", only] if only else []
     return shlex.join([*words, *(word for text in sets or () for word in ("--set", text))])
 

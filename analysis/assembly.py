@@ -95,7 +95,8 @@ def build(
     about = heading._replace(versions=_versions(trials, source))
     translates = trials[0].config.data.task == "translation"
     figures = published.load() if heading.study == PAPERS_STUDY and translates else None
-    made = tables.build(about, trials, found, figures, scored, rates)
+    sequential = source.sequential(heading.study, heading.setting, trials)
+    made = tables.build(about, trials, found, figures, scored, rates, sequential)
     return made.with_sentences(sentence_counts.compared(made, trials, source))
 
 

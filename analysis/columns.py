@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from analysis import verdicts
+from analysis import decisions, verdicts
 from analysis.counting import Measure
 from analysis.tables import PARAMETERS, Row, Table
 from lit_transformer.config_io import Scalar
@@ -248,6 +248,10 @@ def _gains(table: Table) -> list[Column]:
 
 def _verdicts(table: Table) -> Column:
     def cell(row: Row) -> Cell:
+        if decided := table.decided(row):
+            decision, design = decided
+            told = decisions.meaning(decision, design)
+            return Cell(decisions.word(decision, design), "", None, told)
         verdict = row.verdict
         if verdict is None:
             return EMPTY

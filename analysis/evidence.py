@@ -117,6 +117,8 @@ class Evidence(Schema):
     directories: dict[Digest, Directory]
     hypotheses: dict[Scored, Lines]
     counts: dict[Scored, Counted]
+    sequential: list[Content]
+    """Sweeps that gave seeds until decided, as `decisions.as_object` has them."""
 
 
 def write(evidence: Evidence, path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import ConfigDict, TypeAdapter
 
+from analysis import decisions
 from analysis.counting import read_runs
 from analysis.evidence import (
     LARGEST,
@@ -110,6 +111,7 @@ def gather(
         directories={one.trial.digest: one.directory for one in found},
         hypotheses=_hypotheses(found),
         counts=_counts(found),
+        sequential=[decisions.as_object(one) for one in made.sequential],
     )
 
 

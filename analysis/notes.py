@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from analysis import verdicts
 from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
+from analysis.decisions import sentences
 from analysis.tables import PAPER_KEYS, Table
 from lit_transformer.config_io import Scalar
 
@@ -29,7 +30,9 @@ def notes(table: Table, spanned: bool) -> list[Note]:
 
     `spanned`: the writer prints row (E)'s words in the row itself.
     """
-    found = [Note("", text, "") for text in (_scored(table), *verdicts.how(table))]
+    found = [Note("", _scored(table), "")]
+    found += [Note("", text, "") for one in table.sequential for text in sentences(one)]
+    found += [Note("", text, "") for text in verdicts.how(table)]
     found += [
         Note("", f"{', '.join(scorers)} signature:", signature)
         for signature, scorers in _by_signature(table).items()
@@ -78,7 +81,8 @@ def _scored(table: Table) -> str:
         )
     if len(table.seeds) == 1:
         return f"{text} One seed ({table.seeds[0]}): there is no interval."
-    return f"{text} Ours: mean ± standard deviation over {_seeds(table)}; one seed alone has none."
+    seeds = "each row's own seeds" if table.sequential else _seeds(table)
+    return f"{text} Ours: mean ± standard deviation over {seeds}; one seed alone has none."
 
 
 def _published(table: Table) -> str:

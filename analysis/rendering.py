@@ -27,6 +27,7 @@ from analysis.columns import (
     plain,
 )
 from analysis.counting import Measure, Unused
+from analysis.decisions import as_object as decisions_object
 from analysis.notes import Note, notes, summary
 from analysis.sections import Section, measure_object
 from analysis.significance import MARGIN
@@ -122,11 +123,11 @@ def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, objec
 
     format; study, version, setting, description; score (what it is read for); trials, finished,
     seeds; columns (keys); rows; margin; missing; not_counted; paper (source, caveats, departures);
-    signatures; checksums; versions; command; notes; sections (name -> its content and notes). A
-    row: arm, group, label, settings (all keys), changed, paper (ppl, bleu, params in millions,
-    place), ours (metric -> seeds, values, mean, deviation, interval, withheld), difference (metric
-    -> mean less base's), verdict, trials (seed, digest, state, run_id, experiment_id, commit,
-    dirty, device, trained_as).
+    signatures; checksums; versions; command; sequential (sweeps until decided); notes; sections
+    (name -> its content and notes). A row: arm, group, label, settings (all keys), changed, paper
+    (ppl, bleu, params in millions, place), ours (metric -> seeds, values, mean, deviation,
+    interval, withheld), difference (metric -> mean less base's), verdict, trials (seed, digest,
+    state, run_id, experiment_id, commit, dirty, device, trained_as).
     """
     heading = table.heading
     return {
@@ -158,6 +159,7 @@ def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, objec
         "checksums": [{"name": name, "checksum": value} for name, value in table.checksums],
         "versions": dict(heading.versions),
         "command": heading.command,
+        "sequential": [decisions_object(one) for one in table.sequential],
         "notes": [_plain_note(note) for note in notes(table, spanned=False)],
         "sections": {
             section.name: {**section.content, "notes": [_plain_note(n) for n in section.notes]}

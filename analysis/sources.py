@@ -8,11 +8,13 @@ from typing import Protocol, final
 
 import pandas as pd
 
-from analysis import runs
+from analysis import decisions, runs
 from analysis.counting import Run
+from analysis.deciding import recomputed
+from analysis.decisions import Decisions
 from analysis.evidence import Directory, Evidence, EvidenceError, Lines
 from analysis.runs import Found
-from experiments import store
+from experiments import store, sweep
 from experiments.study import Trial
 from experiments.sweep import Root
 from lit_transformer import config_io
@@ -22,7 +24,7 @@ from lit_transformer.data import corpora
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.corpora import Corpus
 from lit_transformer.data.trees import Linear
-from lit_transformer.record import Record, write_bytes
+from lit_transformer.record import DAMAGE, Record, write_bytes
 
 SHAPES = Linear(keeps_tags=True, labels_closing=False)
 """How trees are written without their words."""
@@ -41,6 +43,9 @@ class Source(Protocol):
     def corpus(self, data: DataConfig) -> Corpus | None:
         """The texts as the trials read them; None where they are no longer to be had."""
 
+    def sequential(self, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
+        """Sweeps until decided that some of these trials belong to."""
+
 
 @final
 class Stored:
@@ -48,6 +53,9 @@ class Stored:
 
     def __init__(self, root: Path) -> None:
         self._uri, self._root = store.uri(root), Root(root)
+
+    def sequential(self, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
+        return decisions.read(self._root.path, study, setting, trials)
 
     def runs(self, study: str, setting: str) -> list[Found]:
         return runs.rows(self._uri, study, setting)
@@ -107,6 +115,15 @@ class Unpacked:
 
     def directory(self, digest: str) -> Path:
         return self._root.trial(digest)
+
+    def sequential(self, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
+        """Their verdicts follow anew from the trials' scores."""
+        planned = sweep.plan(trials, self._root)
+        try:
+            stored = [decisions.parse(content) for content in self.evidence.sequential]
+            return [recomputed(one, planned) for one in stored]
+        except DAMAGE as error:
+            raise EvidenceError(f"evidence: sequential: {error}") from None
 
     def corpus(self, data: DataConfig) -> Corpus | None:
         key = data.model_dump_json()

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from analysis import counting, significance
 from analysis.counting import ExpectedTrial, Measure, Run, Slot, Unused
+from analysis.decisions import Decision, Decisions
 from analysis.published import Published, Variation
 from analysis.rates import Rate, priced
 from analysis.runs import Found
+from analysis.sequential import Design
 from analysis.significance import MARGIN, Sentences, Verdict
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
@@ -67,7 +69,8 @@ class Row(NamedTuple):
     cited: str
     """Place and editions of the paper's figures."""
     verdict: Verdict | None
-    """Against base, of what the table is read for; None: it is base."""
+    """Against base, of what the table is read for; None: it is base, or was
+    decided at looks."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -107,6 +110,8 @@ class Table:
     """The model and the part that it is read for."""
     rates: tuple[Rate, ...]
     """What devices are taken to sustain, for the paper's definition of training cost."""
+    sequential: tuple[Decisions, ...]
+    """Sweeps that gave these rows their seeds until decided."""
 
     @property
     def base(self) -> Row:
@@ -150,6 +155,10 @@ class Table:
         """The finished runs behind the numbers, in the table's order."""
         return tuple(run for row in self.rows for run in row.runs)
 
+    def decided(self, row: Row) -> tuple[Decision, Design] | None:
+        """How the row stands in the sweep that gave it its seeds until decided."""
+        return _decided(row, self.sequential)
+
     def difference(self, row: Row, metric: str) -> float | None:
         """The row's mean less base's."""
         ours, base = row.mean(metric), self.base.mean(metric)
@@ -180,6 +189,7 @@ def build(
     published: Published | None,
     scored: Scored = "valid",
     rates: Sequence[Rate] = (),
+    sequential: Sequence[Decisions] = (),
 ) -> Table:
     """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 
@@ -203,7 +213,7 @@ def build(
     signatures = counting.signatures([run for row in bare for run in row.runs])
     task = base.data.task
     measured = [row._replace(measures=counting.measures(row.runs, signatures)) for row in bare]
-    rows = _judged(measured, f"{scored}.{MEASURES[task]}")
+    rows = _judged(measured, f"{scored}.{MEASURES[task]}", sequential)
     return Table(
         heading=heading,
         task=task,
@@ -218,16 +228,31 @@ def build(
         origin=corpora.origin(base.data),
         scored=scored,
         rates=tuple(rates),
+        sequential=tuple(sequential),
     )
 
 
-def _judged(rows: Sequence[Row], metric: str) -> tuple[Row, ...]:
-    """The rows with their verdicts."""
-    scores = {row.arm: row.scores(metric) for row in rows}
+def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -> tuple[Row, ...]:
+    """The rows with their verdicts; those that were decided at looks have no other.
+
+    A test that takes the seeds as fixed beforehand holds no level where scores chose their number.
+    """
+    scores = {row.arm: row.scores(metric) for row in rows if not _decided(row, sequential)}
     base = BASE if BASE in scores else rows[0].arm
     others = {arm: values for arm, values in scores.items() if arm != base}
     found = significance.verdicts(scores[base], others, MARGIN)
     return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
+
+
+def _decided(row: Row, sequential: Sequence[Decisions]) -> tuple[Decision, Design] | None:
+    digests = {slot.digest for slot in row.slots}
+    found = [
+        (decision, one.design)
+        for one in sequential
+        for decision in one.rows
+        if decision.arm == row.arm and digests & {*one.given[row.arm]}
+    ]
+    return found[-1] if found else None
 
 
 def settings(config: RunConfig) -> dict[str, Scalar]:

@@ -31,6 +31,8 @@ def probability(p: float) -> str:
 def how(table: Table) -> list[str]:
     """How the verdicts were come by."""
     tested = [row.verdict for row in table.rows if row.verdict and row.verdict.test]
+    if not tested and table.sequential:
+        return []
     if not tested:
         others = len(table.rows) - 1
         text = "Verdicts need two seeds of base and of the row: one seed has no interval."

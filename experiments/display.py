@@ -185,10 +185,13 @@ def status_json(planned: Sequence[Planned], stale: Sequence[Identity]) -> dict[s
     return {**plan_json(planned), "stale": named}
 
 
-def plan_json(planned: Sequence[Planned]) -> dict[str, Any]:
+def plan_json(
+    planned: Sequence[Planned], sequential: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The object of `sweep --dry-run --json`; see docs/json.md."""
     return {
         "format": JSON_FORMAT,
+        "sequential": sequential,
         "trials": [
             {
                 "study": item.trial.study,

@@ -16,7 +16,7 @@ from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora
 from lit_transformer.data.cache import hashed_anew
 from lit_transformer.model import cost
-from lit_transformer.record import Kind, Record, State
+from lit_transformer.record import Kind, Record, State, refuse_links
 
 if TYPE_CHECKING:
     from lit_transformer.data.translation import TokenizedPart
@@ -94,6 +94,17 @@ class Planned(NamedTuple):
     @property
     def state(self) -> State:
         return self.record.state()
+
+
+class Further(NamedTuple):
+    """What to train beyond what is over, and what to tell a person of it."""
+
+    trials: Sequence[Trial]
+    told: Sequence[str]
+
+
+Propose = Callable[[Sequence[Planned]], Further]
+"""Is asked when nothing of the plan is left to run; the same plan gets the same answer."""
 
 
 def plan(trials: Sequence[Trial], root: Root) -> list[Planned]:
@@ -192,37 +203,65 @@ def order(planned: Sequence[Planned]) -> list[Planned]:
     return sorted(planned, key=lambda item: -item.flops)
 
 
+def proposed(
+    planned: Sequence[Planned], root: Root, propose: Propose, say: Callable[[str], None]
+) -> list[Planned]:
+    """What is to be trained beyond a plan of which nothing is left to run; empty: nothing."""
+    further = propose(planned)
+    for line in further.told:
+        say(line)
+    known = {item.trial.digest for item in planned}
+    return plan([trial for trial in further.trials if trial.digest not in known], root)
+
+
+def grown(
+    planned: Sequence[Planned], root: Root, propose: Propose, say: Callable[[str], None]
+) -> list[Planned]:
+    """The plan as far as the trials that are over already lead; nothing is started."""
+    going = list(planned)
+    while all(item.state.is_over for item in going):
+        more = proposed(going, root, propose, say)
+        if not more:
+            break
+        going += more
+    return going
+
+
 def run(
-    planned: Sequence[Planned], root: Root, runner: Runner, mirror: Mirror, display: Display
-) -> None:
-    """Train what is not over, in `order`.
+    planned: Sequence[Planned],
+    root: Root,
+    runner: Runner,
+    mirror: Mirror,
+    display: Display,
+    propose: Propose | None = None,
+) -> list[Planned]:
+    """Train what is not over, in `order`, and then what is proposed -> the whole plan.
 
     What ends badly is tried again where that may help. KeyboardInterrupt stops the trials under
     way, each with a checkpoint, and is raised again.
     """
-    waiting = []
-    for item in order(planned):
-        if item.state.is_over:
-            mirror.watch(item.trial, item.record.path)
-        else:
-            waiting.append(item)
+    going, more = list(planned), list(planned)
     under_way: dict[str, Planned] = {}
     tried: Counter[tuple[str, Kind]] = Counter()
     try:
-        while waiting or runner.running:
-            # The first one is never overtaken, or the devices it waits for would never be free.
-            while waiting and runner.has_room(waiting[0].trial.config.train.devices):
-                item = waiting.pop(0)
-                under_way[item.trial.digest] = item
-                mirror.watch(item.trial, item.record.path)
-                runner.submit(job(item, root))
-            for ended in runner.poll(POLL_S):
-                item = under_way.pop(ended.digest)
-                _report(item, ended, display)
-                if ended.exit_status != CLAIMED_ELSEWHERE and _may_help(item, tried):
-                    display.say(f"again     {item.trial.title}{_lowered(item)}")
-                    waiting.insert(0, item)
-            display.show(planned, runner.running)
+        while more:
+            waiting = _waiting(more, mirror)
+            while waiting or runner.running:
+                # The first one is never overtaken, or the devices it waits for would never be free.
+                while waiting and runner.has_room(waiting[0].trial.config.train.devices):
+                    item = waiting.pop(0)
+                    under_way[item.trial.digest] = item
+                    mirror.watch(item.trial, item.record.path)
+                    runner.submit(job(item, root))
+                for ended in runner.poll(POLL_S):
+                    item = under_way.pop(ended.digest)
+                    _report(item, ended, display)
+                    if ended.exit_status != CLAIMED_ELSEWHERE and _may_help(item, tried):
+                        display.say(f"again     {item.trial.title}{_lowered(item)}")
+                        waiting.insert(0, item)
+                display.show(going, runner.running)
+            more = [] if propose is None else proposed(going, root, propose, display.say)
+            going += more
     except KeyboardInterrupt:
         display.say(
             f"stopping: {len(runner.running)} trials write a checkpoint (at most "
@@ -231,6 +270,19 @@ def run(
         for ended in runner.stop(TERM_GRACE_S):
             _report(under_way.pop(ended.digest), ended, display)
         raise
+    return going
+
+
+def _waiting(planned: Sequence[Planned], mirror: Mirror) -> list[Planned]:
+    """What is to be trained, in `order`; what is over is mirrored."""
+    found = []
+    for item in order(planned):
+        if item.state.is_over:
+            mirror.watch(item.trial, item.record.path)
+        else:
+            refuse_links(item.record.path)
+            found.append(item)
+    return found
 
 
 def _may_help(item: Planned, tried: Counter[tuple[str, Kind]]) -> bool:

@@ -318,6 +318,88 @@ def test_a_plan_tells_how_many_trials_share_a_gpu(
     assert "tiny/base seed 1 needs about 1.5 GiB and 0.0 GiB are free" in too_large
 
 
+@pytest.fixture(scope="module")
+def decided(swept: Swept, toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Gone on with until decided, from a copy of what two seeds have left."""
+    root = tmp_path_factory.mktemp("decided") / "root"
+    shutil.copytree(swept.root, root)
+    return Swept(root, ablate(*until_words(toy, root)))
+
+
+def until_words(toy: Toy, root: Path, *more: object) -> list[object]:
+    return sweep_words(toy, root, "--until", "decided", "--most-seeds", 3, *more)
+
+
+def test_a_sweep_until_decided_trains_what_is_lacking_and_says_how_seeds_were_given(
+    decided: Swept, toy: Toy
+) -> None:
+    assert decided.done.status == 0, decided.done.err
+    assert len(files(decided.root, "result.json")) == 6
+    assert attempts(decided.root) == [1] * 6
+    assert "valid.bleu of 1 row against base" in decided.done.out
+    assert "Seeds were given sequentially, until decided" in table(decided.done.out)
+    words = ["report", toy.study, "--setting", toy.setting, "--root", decided.root]
+    before = reports(decided.root)
+    assert table(ablate(*words).out) == table(decided.done.out)
+    assert reports(decided.root) == before
+    found = json.loads(ablate(*words, "--json").out)
+    (record,) = found["sequential"]
+    assert [(row["arm"], row["seeds"]) for row in record["rows"]] == [("A", 3)]
+    assert "--until decided --most-seeds 3" in found["command"]
+
+
+def test_a_report_of_a_sweep_until_decided_is_verified_with_its_verdicts(
+    decided: Swept, tmp_path: Path
+) -> None:
+    folder = decided.root / "mlruns" / "reports" / "tiny" / "toy"
+    done = ablate("verify", folder / "report.json")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads((folder / "report.json").read_text())
+    (row,) = found["sequential"][0]["rows"]
+    row["verdict"] = "better"
+    forged = tmp_path / "report.json"
+    forged.write_text(json.dumps(found))
+    evidence = ["--evidence", folder / "report.evidence.json.bz2"]
+    done = ablate("verify", forged, *evidence)
+    assert done.status == 1
+    assert "better" in done.out
+
+
+def test_a_plan_until_decided_is_an_object_and_starts_nothing(toy: Toy, tmp_path: Path) -> None:
+    done = ablate(*until_words(toy, tmp_path, "--dry-run", "--json"))
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert (len(found["trials"]), found["sequential"]["most_trials"]) == (6, 6)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--until", "decided", "--seeds", 3], "--seeds 3 with --until decided"),
+        (["--most-seeds", 5], "--most-seeds 5: only with --until decided"),
+        (["--margin", 1], "--margin 1.0: only with --until decided"),
+        (["--until", "decided", "--margin", -1], "--margin -1.0: points of BLEU or F1"),
+        (["--until", "decided", "--margin", "nan"], "--margin nan: points of BLEU or F1"),
+        (["--until", "decided", "--only", "A"], "--only A: verdicts are against base"),
+        (["--until", "decided", "--only", "base"], "base is alone"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_in_one_message(
+    toy: Toy, tmp_path: Path, words: list[object], message: str
+) -> None:
+    done = ablate(*sweep_words(toy, tmp_path, *words))
+    assert (done.status, done.err.count("error:")) == (2, 1)
+    assert message in done.err
+
+
+def test_another_design_is_refused_once_it_has_begun(decided: Swept, toy: Toy) -> None:
+    words = sweep_words(toy, decided.root, "--until", "decided", "--most-seeds", 5)
+    done = ablate(*words)
+    assert done.status == 2
+    assert "begun with --until decided --most-seeds 3" in done.err
+
+
 def test_a_status_where_nothing_ran_makes_nothing(toy: Toy, tmp_path: Path) -> None:
     done = ablate("status", toy.study, "--setting", toy.setting, "--root", tmp_path)
     assert (done.status, done.err) == (0, "")

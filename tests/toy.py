@@ -112,9 +112,9 @@ def write_nvidia_smi(folder: Path, free: Mapping[str, int | None]) -> None:
     tool.chmod(0o755)
 
 
-def documented(heading: str) -> list[set[str]]:
-    """Keys in the tables of a section of docs/json.md, table by table."""
-    (section,) = (part for part in PAGE.read_text("utf-8").split("\n## ") if heading in part)
+def documented(heading: str, page: Path = PAGE) -> list[set[str]]:
+    """Keys in the tables of a section of docs/json.md or another page, table by table."""
+    (section,) = (part for part in page.read_text("utf-8").split("\n## ") if heading in part)
     tables: list[set[str]] = []
     for line in section.splitlines():
         if line.startswith("| key "):

@@ -8,7 +8,9 @@ from typing import final
 
 import pandas as pd
 
+from analysis import decisions
 from analysis.counting import Run
+from analysis.decisions import Decisions
 from analysis.runs import Found, as_curves
 from analysis.tables import Heading
 from experiments import description
@@ -56,6 +58,9 @@ class Made:
         if key not in self._corpora:
             self._corpora[key] = corpora.prepare(data, self.root / "mlruns" / "cache")
         return self._corpora[key]
+
+    def sequential(self, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
+        return decisions.read(self.root, study, setting, trials)
 
     def _made(self, trial: Trial) -> Found:
         record = Record(self.directory(trial.digest))

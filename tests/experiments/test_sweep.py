@@ -383,3 +383,66 @@ def test_a_rerun_of_a_rerun_lies_beside_it(trained: Planned) -> None:
 def test_what_is_no_trial_s_directory_is_not_rerun(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no trial\.json"):
         sweep.plan_again(tmp_path, "run7")
+
+
+# Trials that are proposed when others are over
+
+
+class Proposer:
+    """Proposes one list of trials after the other, and notes how the plan stood when asked."""
+
+    def __init__(self, *lists: Sequence[Trial]) -> None:
+        self.lists = [*lists]
+        self.stood: list[list[Kind]] = []
+
+    def __call__(self, planned: Sequence[Planned]) -> sweep.Further:
+        self.stood.append([item.state.kind for item in planned])
+        trials = self.lists.pop(0) if self.lists else []
+        return sweep.Further(trials, [f"{len(trials)} more"])
+
+
+def test_further_trials_are_asked_for_when_all_are_over(toy: Toy, tmp_path: Path) -> None:
+    first, runner, watcher = toy.plan(tmp_path, [1]), Runner({}), Watcher()
+    propose = Proposer(toy.trials([1, 2]), toy.trials([3], ["A"]))
+    done = sweep.run(first, Root(tmp_path), runner, watcher, watcher, propose)
+    assert [(item.trial.arm, item.trial.seed) for item in done] == [
+        *[("base", 1), ("A", 1), ("base", 2), ("A", 2)],
+        ("A", 3),
+    ]
+    assert propose.stood == [["finished"] * count for count in (2, 4, 5)]
+    assert len(runner.order) == len(set(runner.order)) == 5
+    assert sorted(watcher.watched) == sorted(runner.order)
+    assert [line for line in watcher.said if line.endswith("more")] == [
+        "4 more",
+        "1 more",
+        "0 more",
+    ]
+
+
+def test_what_failed_for_good_is_not_waited_for(toy: Toy, tmp_path: Path) -> None:
+    first, watcher = toy.plan(tmp_path, [1]), Watcher()
+    propose = Proposer(toy.trials([2]))
+    runner = Runner({first[0].trial.digest: "bad_configuration"})
+    sweep.run(first, Root(tmp_path), runner, watcher, watcher, propose)
+    assert propose.stood[0] == ["bad_configuration", "finished"]
+    assert len(runner.order) == 4
+
+
+def test_a_further_trial_that_is_over_already_is_mirrored_alone(toy: Toy, tmp_path: Path) -> None:
+    (done,) = toy.plan(tmp_path, [2], ["A"])
+    finish(done)
+    first, runner, watcher = toy.plan(tmp_path, [1]), Runner({}), Watcher()
+    propose = Proposer([done.trial])
+    sweep.run(first, Root(tmp_path), runner, watcher, watcher, propose)
+    assert done.trial.digest in watcher.watched
+    assert done.trial.digest not in runner.order
+
+
+def test_a_plan_grows_as_far_as_finished_trials_lead(toy: Toy, tmp_path: Path) -> None:
+    first, said = toy.plan(tmp_path, [1]), list[str]()
+    second, third = toy.trials([2]), toy.trials([3])
+    for item in [*first, *toy.plan(tmp_path, [2])]:
+        finish(item)
+    grown = sweep.grown(first, Root(tmp_path), Proposer(second, third, []), said.append)
+    assert [item.trial for item in grown] == [*(item.trial for item in first), *second, *third]
+    assert said == ["2 more", "2 more"]  # seed 3 is still to be trained
