@@ -11,9 +11,9 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
     from analysis.deciding import Deciding
     from analysis.tables import Table
+    from experiments.checkout import Code
     from experiments.planning import Outlook
+    from experiments.rerun import Now, Origin
     from experiments.runners.local import Slot
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
     from lit_transformer.config import Task
     from lit_transformer.config_io import Given
+    from lit_transformer.record import Record
     from lit_transformer.translator import Output, Translator
 
 app = typer.Typer(
@@ -153,6 +156,7 @@ def sweep(
     done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding)
     if dry_run:
         return
+    from experiments import mirror
     from experiments.store import StoreError
 
     words: Sequence[str] = ()
@@ -168,6 +172,9 @@ def sweep(
         _print_report(assembly.table(chosen, where, trials, root, command), trials, root, [])
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
+    else:
+        for problem in mirror.send_report(root, chosen.name, where.name):
+            print(problem, file=sys.stderr)
     raise typer.Exit(0 if done else 1)
 
 
@@ -248,22 +255,52 @@ def run(
 
 
 @app.command()
-def rerun(run_id: RunId, root: RootFolder = HERE, gpus: Gpus = None) -> None:
-    """Train a run's configuration again, apart from what tables count; print old beside new."""
+def rerun(
+    run_id: RunId,
+    root: RootFolder = HERE,
+    gpus: Gpus = None,
+    at_commit: Annotated[
+        bool, typer.Option(help="Run the code of the run's commit, in a worktree of its own.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option(help="With --at-commit: apply, and run, the run's uncommitted changes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a run's configuration again, apart from what tables count; say whether both agree.
+
+    Names first what differs from the original, and so how strong an agreement is asked for.
+    Exit status: 0 they agree, 1 they do not, or that cannot be judged.
+    """
+    if trust and not at_commit:
+        raise _usage("--trust: goes with --at-commit, which alone applies stored changes")
+    from analysis import agreement
     from experiments import display, sweep
+    from experiments.rerun import ask, differences
     from lit_transformer.record import Record
+    from lit_transformer.terminal import printable
 
     directory = _directory(run_id, root)
-    item = sweep.plan_again(directory, run_id)
-    old = Record(directory).result(threads=int)
-    slots, _ = _slots([item], gpus, "1", 1)
-    if old is not None and slots[0].gpu is None:  # as many threads, for the same bits
-        slots = [slot._replace(threads=old["threads"]) for slot in slots]
-    done = _carry_out([item], root, slots, 1, None)
-    new = item.record.result()
-    if old is not None and new is not None:
-        _console().print(display.comparison(old["scores"], new["scores"]))
-    raise typer.Exit(0 if done else 1)
+    old = Record(directory)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        item = sweep.plan_again(directory, run_id)
+        plan = _plan_again(item, old, gpus, at_commit, trust)
+        found = differences(plan.then, plan.now, item.trial.config)
+        asked = ask(found, plan.now, item.trial.config)
+        _console().print(display.differences_table(found, asked))
+        if at_commit:
+            _train_at(plan.now.code, run_id, root, gpus)
+        else:
+            _carry_out([item], root, plan.slots, 1, None)
+        made = agreement.compare(item.trial, old, item.record, root, asked)
+        before, after = old.result(), item.record.result()
+        if before is not None and after is not None:
+            _console().print(display.comparison(before["scores"], after["scores"]))
+        told = printable(agreement.sentence(made))
+        _console().print(told, markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(agreement.as_object(made, found, old, item.record), indent=1))
+    raise typer.Exit(0 if made.verdict == "agreed" else 1)
 
 
 @app.command()
@@ -382,11 +419,18 @@ def ui(
     It asks nobody who they are: whoever reached it could change and delete every run. From another
     machine, use a tunnel: ssh -L 5000:127.0.0.1:5000 THIS_MACHINE, then http://127.0.0.1:5000.
     """
+    from analysis import runs
     from experiments import store, tracking
+    from experiments.description import VIEW
+    from lit_transformer.terminal import printable
 
     command, environment = store.ui_command(root, host, port, open_to_network=False)
     tracking.prepare_store(root)
     print(f"MLflow's UI: http://{host}:{port} (Ctrl-C ends it)")
+    for study in runs.studies(store.uri(root)).itertuples():
+        place = f"http://{host}:{port}/#/experiments/{study.experiment_id}/runs"
+        title = printable(f"{study.study} in {study.setting}")
+        print(f"  {title}: {place}?workflowType=machine_learning&viewStateShareKey={VIEW}")
     print("It knows no passwords, so it listens on this machine alone. From another one:")
     print(f"  ssh -L {port}:{host}:{port} {platform.node()}", flush=True)
     os.execvpe(command[0], command, {**os.environ, **environment})
@@ -688,6 +732,44 @@ def _say(line: str) -> None:
 
 def _say_on_stderr(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+class _Again(NamedTuple):
+    """What a rerun is compared with, and where and with which code it will be made."""
+
+    then: Origin
+    now: Now
+    slots: Sequence[Slot]
+
+
+def _plan_again(
+    item: Planned, old: Record, gpus: str | None, at_commit: bool, trust: bool
+) -> _Again:
+    from experiments import checkout
+    from experiments.rerun import Now, changes_to_apply, environment_now, origin
+
+    then = origin(old, item.trial.config)
+    code = checkout.code()
+    if at_commit:
+        code = checkout.Code(then.commit, changes_to_apply(old, then, trust))
+    slots, _ = _slots([item], gpus, "1", 1)
+    gpu, threads = slots[0].gpu, then.environment.get("threads")
+    if isinstance(threads, int) and gpu is None:  # as many threads, for the same bits
+        slots = [slot._replace(threads=threads) for slot in slots]
+    environment = environment_now(gpu, item.trial.config.train.devices, slots[0].threads)
+    return _Again(then, Now(code, gpu is not None, environment), slots)
+
+
+def _train_at(code: Code, run_id: str, root: Path, gpus: str | None) -> None:
+    """`ablate rerun` of another commit; what it does is seen in the trial's directory."""
+    from experiments import worktree
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    words = ["rerun", run_id, "--root", str(root.resolve())]
+    words += [] if gpus is None else ["--gpus", gpus]
+    with worktree.at_commit(code.commit, code.diff) as project:
+        status = worktree.run(project, words)
+    print(f"commit {code.commit[:12]}: its own `ablate rerun` ended with status {status}")
 
 
 def _sweep(

@@ -30,6 +30,7 @@ from analysis.report import Sample
 from analysis.sections import Section
 from analysis.sources import Source, Stored
 from analysis.tables import BASE, Heading, Table
+from experiments.mirror import reports_path
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
 from lit_transformer import attention_maps
@@ -132,7 +133,7 @@ def write(
     source = Stored(root)
     # A plus sign is in no setting's name.
     names = "+".join(table.heading.setting for table in (made, *beside))
-    folder = (root / "mlruns" / "reports" / made.heading.study / names).resolve()
+    folder = reports_path(root) / made.heading.study / names
     curves = histories(made, source)
     more = sections(made, beside, curves)
     places = Places(TRACKER, Root(root.resolve()).trials)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
-from itertools import groupby
+from itertools import groupby, islice
 
 from rich.cells import cell_len
 
@@ -56,6 +56,20 @@ def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) 
         *(part for s in sections if not s.leads for part in _section(s, width)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def overview(table: Table, limit: int) -> str:
+    """The table as a run's description in MLflow: the widest layout of at most `limit` characters,
+    and the commands behind it."""
+    heading = table.heading
+    head = f"Version {_md(heading.version)} in setting {_md(heading.setting)}. {summary(table)}."
+    commands = _md_note(Note("", "Run it:", heading.command))
+    rest = f"{commands}\n\nWhole, with curves and every note: artifact `report.html`."
+    for columns in islice(_layouts(table), 3, None):  # MLflow's column is narrow
+        text = f"{head}\n\n{_grid(columns, _blocks(table))}\n\n{rest}\n"
+        if len(text) <= limit:
+            return text
+    return f"{head}\n\n{rest}\n"[:limit]
 
 
 def csv_text(table: Table) -> str:

@@ -5,6 +5,7 @@ browser load nothing else. The same table gives the same bytes.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -15,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import frontier, latex, listing, plots, rendering
+from analysis import frontier, latex, listing, plots, rendering, svg
 from analysis.attention import Shown
 from analysis.columns import (
     Column,
@@ -33,6 +34,10 @@ from analysis.tables import Table
 from lit_transformer import attention_page
 
 TEMPLATES = Path(__file__).with_name("templates")
+OVERVIEW_LIMIT = 4500
+"""Characters of an overview: less than MLflow shows as a description."""
+LONGEST_NAME = 60
+"""Characters of a picture's name among files."""
 MOST_DRAWN = 60
 """Rows of a table that still has pictures: more of them show nothing, and take seconds to draw."""
 
@@ -47,6 +52,14 @@ class Sample(NamedTuple):
     hypothesis: str
 
 
+class Pictures(NamedTuple):
+    """Of a page; each with its title."""
+
+    differences: list[tuple[str, Markup]]
+    frontiers: list[tuple[str, Markup]]
+    curves: list[tuple[str, list[plots.Panel]]]
+
+
 def write(
     table: Table,
     histories: pd.DataFrame,
@@ -56,15 +69,21 @@ def write(
     folder: Path,
     sections: Sequence[Section] = (),
 ) -> dict[str, Path]:
-    """Writes report.md, .csv, .tex, .json and .html, each whole or not at all -> format: file."""
+    """Writes report.md, .csv, .tex, .json and .html, each whole or not at all -> format: file.
+
+    Beside them, for MLflow: overview.md, and figures/ with each picture of the page.
+    """
+    pictures = _pictures(table, histories)
     texts = {
         "md": rendering.markdown(table, None, sections),
         "csv": rendering.csv_text(table),
         "tex": latex.document(table, sections),
         "json": rendering.json_text(table, sections),
-        "html": page(table, histories, samples, maps, places, folder, sections),
+        "html": _page(table, pictures, samples, maps, places, folder, sections),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / "overview.md", rendering.overview(table, OVERVIEW_LIMIT))
+    _write_figures(folder / "figures", pictures)
     return {kind: _replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
 
 
@@ -78,6 +97,18 @@ def page(
     sections: Sequence[Section] = (),
 ) -> str:
     """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
+    return _page(table, _pictures(table, histories), samples, maps, places, folder, sections)
+
+
+def _page(
+    table: Table,
+    pictures: Pictures,
+    samples: Sequence[Sample],
+    maps: Shown | None,
+    places: Places,
+    folder: Path,
+    sections: Sequence[Section],
+) -> str:
     script = attention_page.read_template("attention.js") + _read("report.js")
     styles = [attention_page.read_template(name) for name in ("page.css", "attention.css")]
     environment = Environment(
@@ -111,9 +142,9 @@ def page(
         ],
         leading=[(one, _tops(one.columns)) for one in sections if one.leads],
         sections=[(one, _tops(one.columns)) for one in sections if not one.leads],
-        differences=_differences(table),
-        frontiers=_frontiers(table, histories),
-        curves=_curves(table, histories),
+        differences=pictures.differences,
+        frontiers=pictures.frontiers,
+        curves=pictures.curves,
         most_drawn=MOST_DRAWN,
         departures=departures(table),
         provenance=_provenance(table),
@@ -138,9 +169,13 @@ def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
     return found
 
 
-def _differences(table: Table) -> list[tuple[str, Markup]]:
+def _pictures(table: Table, histories: pd.DataFrame) -> Pictures:
     if len(table.rows) > MOST_DRAWN:
-        return []
+        return Pictures([], [], [])
+    return Pictures(_differences(table), _frontiers(table, histories), _curves(table, histories))
+
+
+def _differences(table: Table) -> list[tuple[str, Markup]]:
     drawn = [
         (
             f"{table.scorer.upper()}, points from base",
@@ -152,14 +187,10 @@ def _differences(table: Table) -> list[tuple[str, Markup]]:
 
 
 def _frontiers(table: Table, histories: pd.DataFrame) -> list[tuple[str, Markup]]:
-    if len(table.rows) > MOST_DRAWN:
-        return []
     return [(title, Markup(drawn)) for title, drawn in frontier.pictures(table, histories)]
 
 
 def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots.Panel]]]:
-    if len(table.rows) > MOST_DRAWN:
-        return []
     drawn = [
         (
             title,
@@ -171,6 +202,23 @@ def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots
         for metric, title in plots.CURVES.items()
     ]
     return [(title, panels) for title, panels in drawn if panels]
+
+
+def _write_figures(folder: Path, pictures: Pictures) -> None:
+    """Each picture as an SVG file; those of an earlier report are removed."""
+    alone = (*pictures.differences, *pictures.frontiers)
+    panels = [plots.Panel(title, picture, ()) for title, picture in alone]
+    for title, some in pictures.curves:
+        panels += [panel._replace(title=f"{title}, {panel.title}") for panel in some]
+    folder.mkdir(exist_ok=True)
+    names = set()
+    for number, (title, picture, key) in enumerate(panels, start=1):
+        words = re.sub(r"[^A-Za-z0-9.]+", "-", title).strip("-").lower()[:LONGEST_NAME]
+        names.add(f"{number:02}-{words}.svg")
+        _replace(folder / f"{number:02}-{words}.svg", svg.alone(str(picture), title, key))
+    for path in folder.glob("*.svg"):
+        if path.name not in names:
+            path.unlink()
 
 
 def _provenance(table: Table) -> Mapping[str, list[str]]:

@@ -151,7 +151,7 @@ def directory(uri: str, run_id: str) -> str | None:
 
 
 def studies(uri: str) -> pd.DataFrame:
-    """What the store holds: study, setting, experiment_id, runs."""
+    """What the store holds: study, setting, experiment_id, runs of trials."""
     path = _database(uri)
     if path is None:
         found = _experiments_by_client(uri)
@@ -390,7 +390,8 @@ def _experiments(path: Path) -> list[tuple[str, str, str, int]]:
             ON study.experiment_id = experiments.experiment_id AND study.key = 'ablate.study'
         JOIN experiment_tags setting
             ON setting.experiment_id = experiments.experiment_id AND setting.key = 'ablate.setting'
-        LEFT JOIN runs ON runs.experiment_id = experiments.experiment_id AND {ACTIVE}
+        LEFT JOIN runs ON runs.experiment_id = experiments.experiment_id AND {ACTIVE} AND EXISTS
+            (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'ablate.row')
         WHERE experiments.lifecycle_stage = 'active'
         GROUP BY experiments.experiment_id
     """
@@ -419,7 +420,7 @@ def _experiments_by_client(uri: str) -> list[tuple[str, str, str, int]]:
             experiment.tags["ablate.study"],
             experiment.tags["ablate.setting"],
             experiment.experiment_id,
-            len(client.search_runs([experiment.experiment_id], max_results=50_000)),
+            len(_search(uri, experiment.name)[0]),
         )
         for experiment in client.search_experiments()
         if "ablate.study" in experiment.tags and "ablate.setting" in experiment.tags

@@ -6,7 +6,7 @@ stays text; the same drawing gives the same bytes, whatever the user's matplotli
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import Any
@@ -21,6 +21,15 @@ LINES = ("#00fd01", "#00fd02", "#00fd03", "#00fd04", "#00fd05", "#00fd06", "#00f
 VARIABLES = {INK: "--ink", FAINT: "--faint", HAIR: "--hair", PAGE: "--page"} | {
     colour: f"--series-{number}" for number, colour in enumerate(LINES, 1)
 }
+LIGHT = {
+    **{"--ink": "#1d1c1a", "--faint": "#77726a", "--hair": "#ddd8cd", "--page": "#fffefb"},
+    **{"--series-1": "#2b5a86", "--series-2": "#b5562f", "--series-3": "#4f8457"},
+    **{"--series-4": "#87558a", "--series-5": "#b08a24", "--series-6": "#3b8f93"},
+    "--series-7": "#6d5f4f",
+}
+"""The variables as report.css has them for a light page."""
+LINE = 12
+"""Points from one line of a key to the next."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9,
@@ -69,6 +78,33 @@ def inline(drawing: Figure, title: str) -> str:
         text = text.replace(colour, f"var({variable})")
     text = re.sub(r" font-family: [^;\"]*;", "", text)  # the page's letters
     return _sized(text, title).strip()
+
+
+def alone(text: str, title: str, key: Sequence[tuple[str, bool, str]]) -> str:
+    """A drawing of `inline` as a file of its own: its title and key above it, in the light page's
+    colours. The key: (colour variable, dashed, name)."""
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
+    assert box is not None
+    width, height = float(box[1]), float(box[2])
+    above = [f'<text x="4" y="12" font-weight="600" fill="var(--ink)">{escape(title)}</text>']
+    for number, (colour, dashed, name) in enumerate(key, start=1):
+        y, dash = 12 + LINE * number, ' stroke-dasharray="4 2"' if dashed else ""
+        line = f'd="M4 {y - 3:g}h16" stroke="var({colour})" stroke-width="2"{dash}'
+        above.append(f'<path {line}/><text x="24" y="{y:g}">{escape(name)}</text>')
+    room, wide = 18 + LINE * len(key), max(width, 6.0 * len(title))
+    place = f' y="{room:g}" width="{width}" height="{height}"'
+    inner = re.sub(r' style="[^"]*"', place, text, count=1)
+    # Twice as large as on the page. Without a size, an image has none.
+    size = f'width="{2 * wide:g}" height="{2 * (height + room):g}"'
+    whole = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<svg xmlns="http://www.w3.org/2000/svg" {size} '
+        f'viewBox="0 0 {wide:g} {height + room:g}" font-family="system-ui, sans-serif" '
+        f'font-size="9" fill="var(--faint)">\n<rect width="100%" height="100%" '
+        f'fill="var(--page)"/>\n{"".join(above)}\n<g fill="black">{inner}</g>\n</svg>\n'
+    )
+    for name, value in LIGHT.items():
+        whole = whole.replace(f"var({name})", value)
+    return whole
 
 
 def _sized(text: str, title: str) -> str:

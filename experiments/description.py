@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from lit_transformer import scoring
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import Scalar, differences, flatten, load
 from lit_transformer.record import Record, State
@@ -21,6 +22,9 @@ TEXT_LIMIT = 5000
 """Characters of a tag or parameter that every MLflow backend takes."""
 KEY_LIMIT = 250
 ROW_LIMIT = TEXT_LIMIT
+STUDY_LEVEL = "study"
+VIEW = "ablate"
+"""Name of the view among MLflow's: `...?viewStateShareKey=ablate` opens it."""
 
 
 class Named(Protocol):
@@ -53,10 +57,6 @@ class Identity(NamedTuple):
     @property
     def experiment(self) -> str:
         return f"{self.study}/{self.setting}"
-
-    @property
-    def run_name(self) -> str:
-        return f"{self.arm} seed {self.seed}"
 
 
 def identify(trial: Named) -> Identity:
@@ -151,6 +151,11 @@ def scores(result: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in result.get("scores", {}).items()}
 
 
+def run_name(trial: Trial) -> str:
+    name = f"{trial.identity.arm} seed {trial.identity.seed}"
+    return f"{name}, rerun {trial.record.path.name}" if trial.about.get("rerun_of") else name
+
+
 def tags(trial: Trial, root_id: str, folder: str) -> dict[str, str]:
     """`folder`: the trial's directory, seen from mlruns/."""
     identity, start, about = trial.identity, trial.start, trial.about
@@ -221,10 +226,41 @@ def note(trial: Trial, run_id: str) -> str:
     return fit("\n".join(lines), TEXT_LIMIT)
 
 
-def experiment_note(identity: Identity) -> str:
-    command = f"ablate report {identity.study} --setting {identity.setting}"
-    study, setting = _code(identity.study), _code(identity.setting)
-    return f"Study {study} in setting {setting}. Its table: {_code(command)}."
+def experiment_note(study: str, setting: str) -> str:
+    command = f"ablate report {study} --setting {setting}"
+    return f"Study {_code(study)} in setting {_code(setting)}. Its table: {_code(command)}."
+
+
+def study_tags(study: str, setting: str) -> dict[str, str]:
+    """Of the run that stands for a whole study: no trial's, so that no table counts it."""
+    told = {
+        "ablate.study": study,
+        "ablate.setting": setting,
+        "ablate.level": STUDY_LEVEL,
+        "mlflow.user": _user(),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": f"ablate sweep {study} --setting {setting}",
+    }
+    return {name: fit(value, TEXT_LIMIT) for name, value in told.items()}
+
+
+def columns(config: RunConfig) -> list[str]:
+    """Columns of MLflow's list of runs that a study is read by, as its UI calls them."""
+    measure = scoring.MEASURES[config.data.task]
+    metrics = ["valid.perplexity", f"valid.{measure}", f"test.{measure}", "cost.parameters"]
+    return [f"metrics.`{name}`" for name in (*metrics, "cost.train_seconds")] + [
+        f"tags.`ablate.{name}`" for name in ("kind", "commit", "device")
+    ]
+
+
+def view(config: RunConfig) -> str:
+    """These columns, in the order of the trials' beginnings, as a view that MLflow's UI opens."""
+    shown = {
+        "selectedColumns": columns(config),
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+    }
+    return json.dumps(shown)
 
 
 def data_digest(checksums: Mapping[str, str]) -> str:

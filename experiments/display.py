@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.description import Identity
+from experiments.rerun import WORDS, Asked, Difference
 from experiments.sweep import Planned
 from lit_transformer.terminal import printable
 
@@ -137,6 +138,15 @@ def comparison(before: Mapping[str, float], after: Mapping[str, float]) -> Table
         old, new = before.get(name, math.nan), after.get(name, math.nan)
         table.add_row(escape(printable(name)), f"{old:,.6g}", f"{new:,.6g}", f"{new - old:+,.6g}")
     return table
+
+
+def differences_table(found: Sequence[Difference], asked: Asked) -> Group:
+    """What is not as in the original, and how strong an agreement will be asked for."""
+    table = Columns(dict.fromkeys(("differs", "original", "now"), "left"))
+    for one in found:
+        table.add_row(one.what, one.then, one.now)
+    asks = Text(printable(f"asks for {WORDS[asked.strength]}: {asked.reason}"))
+    return Group(table if found else Text("nothing known differs from the original"), asks)
 
 
 def plan_summary(planned: Sequence[Planned]) -> str:

@@ -119,9 +119,28 @@ def sync(root: Path, trials: Iterable[Named]) -> list[str]:
 
 
 def sync_all(root: Path) -> list[str]:
-    """`sync` for every trial and rerun under mlruns/, in every table that has asked for it."""
+    """`sync` for every trial and rerun under mlruns/, in every table that has asked for it, and
+    `send_report` for every report."""
     items, problems = _gathered(root, _wanted)
-    return problems + _send_all(root, items)
+    problems += _send_all(root, items)
+    folders = [s for study in _folders(reports_path(root)) for s in _folders(study)]
+    for setting in (s for s in folders if "+" not in s.name):  # a report of several has no run
+        problems += send_report(root, setting.parent.name, setting.name)
+    return problems
+
+
+def send_report(root: Path, study: str, setting: str) -> list[str]:
+    """Make the last report the description and the files of the study's run -> what was wrong."""
+    folder = reports_path(root) / study / setting
+    try:
+        Sender(root).send_report(study, setting, folder)
+    except Exception as error:  # whatever it is, the report lies in its folder
+        where = store.scrub(store.uri(root))
+        return [
+            f"the report is not in MLflow at {where}: {_message(error, folder)}. It lies in "
+            f"{folder}, and `ablate sync` sends it"
+        ]
+    return []
 
 
 def mend(root: Path) -> list[str]:
@@ -178,6 +197,10 @@ def _gathered(root: Path, find: Callable[[Path], Iterator[Item]]) -> tuple[list[
 
 def trials_path(root: Path) -> Path:
     return root / "mlruns" / "trials"
+
+
+def reports_path(root: Path) -> Path:
+    return root / "mlruns" / "reports"
 
 
 def directories(root: Path) -> list[Path]:

@@ -9,12 +9,13 @@ from experiments.ties import named_parent, tie_to_parent
 
 tie_to_parent(named_parent())
 
+import experiments.worker  # noqa: E402, F401
 import lit_transformer.calibration  # noqa: E402
 import lit_transformer.training  # noqa: E402, F401
-from experiments.worker import code_version  # noqa: E402
+from experiments.checkout import code  # noqa: E402
 from lit_transformer import scoring  # noqa: E402
 
-code_version()  # asked once: the server's code is what every trial runs
+code()  # asked once: the server's code is what every trial runs
 scoring.score(["a"], ["a"])  # sacreBLEU is imported by its first use
 
 # What is imported lives as long as the server. Left to the collector, the first full collection of

@@ -14,15 +14,22 @@ from typing import TYPE_CHECKING, final
 
 from experiments import store
 from experiments.description import (
+    STUDY_LEVEL,
+    TEXT_LIMIT,
+    VIEW,
     Identity,
     Trial,
     data_digest,
     experiment_note,
+    fit,
     note,
     parameters,
     read,
+    run_name,
     scores,
+    study_tags,
     tags,
+    view,
 )
 from experiments.outbox import (
     Point,
@@ -44,6 +51,9 @@ PATIENCE_S = 120.0
 """Longest wait for another process that makes the database; it takes seconds."""
 WORDS_BATCH = 100
 """Parameters that MLflow takes in one call."""
+
+OVERVIEW = "overview.md"
+"""The file of a report that becomes the description of its study's run."""
 
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "killed": "KILLED"}
 """MLflow's words for the states of a trial; every other end is FAILED."""
@@ -103,6 +113,8 @@ class Sender:
         self._connected: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, Run] = {}
+        self._studies: dict[str, str] = {}
+        self._viewed: set[str] = set()
 
     def send(self, identity: Identity, directory: Path) -> list[int]:
         """Bring the run up to date -> the directory's fingerprint as it was sent."""
@@ -116,6 +128,7 @@ class Sender:
             except Exception:
                 self._runs.clear()  # somebody may have deleted them: look again next time
                 self._experiments.clear()
+                self._studies.clear()
                 raise
         return seen
 
@@ -194,10 +207,10 @@ class Sender:
 
     def _lost_run(self, trial: Trial) -> "Run | None":
         """The run of a process that was killed before it noted that it had created it."""
-        told = self._tags(trial)
+        told = self._tags(trial, "")
         names = ("ablate.root", "ablate.directory", "ablate.arm")
         found = self._client().search_runs(
-            [self._experiment(trial.identity)],
+            [self._experiment(trial.identity.study, trial.identity.setting)],
             " and ".join(f"tags.`{name}` = '{told[name]}'" for name in names),
             order_by=["attributes.start_time ASC"],
             max_results=1,
@@ -206,39 +219,104 @@ class Sender:
 
     def _new_run(self, trial: Trial) -> "Run":
         return self._client().create_run(
-            self._experiment(trial.identity),
+            self._experiment(trial.identity.study, trial.identity.setting),
             start_time=int(trial.started * 1000),
-            tags=self._tags(trial),
-            run_name=trial.identity.run_name,
+            tags=self._tags(trial, self._study_run_of(trial)),
+            run_name=run_name(trial),
         )
 
-    def _tags(self, trial: Trial) -> dict[str, str]:
-        return tags(trial, store.identity(self._root), self._folder(trial))
+    def _tags(self, trial: Trial, parent: str) -> dict[str, str]:
+        """`parent`: the study's run, below which MLflow's UI shows this one."""
+        told = tags(trial, store.identity(self._root), self._folder(trial))
+        return {**told, "mlflow.parentRunId": parent}
 
     def _folder(self, trial: Trial) -> str:
         """The trial's directory, seen from mlruns/."""
         mlruns = self._root.resolve() / "mlruns"
         return trial.record.path.resolve().relative_to(mlruns).as_posix()
 
-    def _experiment(self, identity: Identity) -> str:
-        name = identity.experiment
+    def _study_run_of(self, trial: Trial) -> str:
+        who = trial.identity
+        run_id = self._study_run(who.study, who.setting, int(trial.started * 1000))
+        experiment = self._experiment(who.study, who.setting)
+        if trial.config is not None and experiment not in self._viewed:
+            shown = view(trial.config)
+            self._client().set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", shown)
+            self._viewed.add(experiment)
+        return run_id
+
+    def _study_run(self, study: str, setting: str, time_ms: int) -> str:
+        """The run of the study itself; it is made, at this time, where there is none."""
+        experiment = self._experiment(study, setting)
+        if experiment not in self._studies:
+            with exclusive(self._root / "mlruns" / ".studies.lock", PATIENCE_S):
+                self._studies[experiment] = self._find_or_create_study_run(
+                    experiment, study, setting, time_ms
+                )
+        return self._studies[experiment]
+
+    def _find_or_create_study_run(
+        self, experiment: str, study: str, setting: str, time_ms: int
+    ) -> str:
+        client = self._client()
+        found = client.search_runs(
+            [experiment],
+            f"tags.`ablate.level` = '{STUDY_LEVEL}'",
+            order_by=["attributes.start_time ASC"],
+            max_results=1,
+        )
+        told = study_tags(study, setting)
+        run = found[0] if found else client.create_run(experiment, time_ms, told, study)
+        if "mlflow.note.content" not in run.data.tags:
+            text = experiment_note(study, setting)
+            client.set_tag(run.info.run_id, "mlflow.note.content", text)
+        if run.info.status != "FINISHED":  # it does not run: what it stands for may end by a kill
+            client.set_terminated(run.info.run_id, "FINISHED", time_ms)
+        return str(run.info.run_id)
+
+    def send_report(self, study: str, setting: str, folder: Path) -> None:
+        """Bring the study's run up to date with a report's folder: description, files, figures."""
+        refuse_links(folder)
+        files = sorted(path for path in folder.rglob("*") if _is_of_report(path))
+        if not files:
+            return
+        contents = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in files]
+        mark = hashlib.sha256(repr(contents).encode()).hexdigest()[:16]
+        time_ms = int(max(path.stat().st_mtime for path in files) * 1000)
+        run_id, client = self._study_run(study, setting, time_ms), self._client()
+        self._runs[run_id] = run = client.get_run(run_id)
+        if run.data.tags.get("ablate.report") == mark:
+            return
+        for path, (name, content) in zip(files, contents, strict=True):
+            if name == OVERVIEW:
+                text = content.decode("utf-8", "replace")
+                client.set_tag(run_id, "mlflow.note.content", fit(text, TEXT_LIMIT))
+            else:
+                self._send_file(run_id, path, name)
+        client.set_terminated(run_id, "FINISHED", time_ms)
+        client.set_tag(run_id, "ablate.report", mark)
+
+    def _experiment(self, study: str, setting: str) -> str:
+        name = f"{study}/{setting}"
         if name not in self._experiments:
-            self._experiments[name] = self._find_or_create_experiment(identity)
+            self._experiments[name] = self._find_or_create_experiment(name, study, setting)
         return self._experiments[name]
 
-    def _find_or_create_experiment(self, identity: Identity) -> str:
-        client, name = self._client(), identity.experiment
+    def _find_or_create_experiment(self, name: str, study: str, setting: str) -> str:
+        client = self._client()
         from mlflow.exceptions import MlflowException
 
         if client.get_experiment_by_name(name) is None:
             about = {
-                "ablate.study": identity.study,
-                "ablate.setting": identity.setting,
-                "mlflow.note.content": experiment_note(identity),
+                "ablate.study": study,
+                "ablate.setting": setting,
+                "mlflow.note.content": experiment_note(study, setting),
                 "mlflow.experimentKind": "custom_model_development",
             }
             try:
-                client.create_experiment(name, _artifact_location(self._root, identity), about)
+                client.create_experiment(
+                    name, _artifact_location(self._root, study, setting), about
+                )
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another sweep was faster
                     raise
@@ -254,7 +332,8 @@ class Sender:
     def _send_words(self, trial: Trial, sent: Sent) -> None:
         """Tags, the note, and parameters that the run lacks: MLflow never changes a parameter."""
         said = {
-            **self._tags(trial),
+            **self._tags(trial, self._study_run_of(trial)),
+            "mlflow.runName": run_name(trial),
             "mlflow.note.content": note(trial, sent.run_id),
         }
         values = parameters(trial.config)
@@ -328,17 +407,22 @@ def _artifacts(record: Record) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _artifact_location(root: Path, identity: Identity) -> str | None:
+def _is_of_report(path: Path) -> bool:
+    """Files that are whole; what begins with a dot is being written."""
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _artifact_location(root: Path, study: str, setting: str) -> str | None:
     """Where a database's artifacts go; a server decides for itself."""
     address = store.uri(root)
     if store.is_server(address):
         return None
-    for name in (identity.study, identity.setting):
+    for name in (study, setting):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise store.StoreError(
                 f"{name!r} names no study or setting: it becomes a folder's name"
             )
-    location = store.artifacts(root) / identity.study / identity.setting
+    location = store.artifacts(root) / study / setting
     room = 200 - len("/0123456789abcdef0123456789abcdef/artifacts")
     if not address.startswith("sqlite:") and len(str(location)) > room:
         raise store.StoreError(f"{location}: longer than {room} characters; set a shorter --root")

@@ -7,19 +7,18 @@ import logging
 import os
 import platform
 import signal
-import subprocess
 import sys
 import traceback
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from experiments import ranks
+from experiments import checkout, ranks
 from experiments.ties import tie_to_parent
 from lit_transformer import config_io
-from lit_transformer.record import Kind, Record
+from lit_transformer.record import Kind, Record, write_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +97,7 @@ def work(job: Job) -> None:
     if record.read_json("trial.json") is None:
         record.write_json("trial.json", {"digest": job.digest, **job.about})
     record.clear_partials()
+    _keep_changes(record)
     number = record.start_attempt({**_about_this_process(job), **job.passes})
     if job.devices == 1:
         kind, reason = _train(job, record, stop, None)
@@ -183,31 +183,23 @@ def _print_into(log: Path) -> None:
     )
 
 
+def _keep_changes(record: Record) -> None:
+    """Store what the code has that its commit has not; without it nobody could repeat the trial."""
+    code = checkout.code()
+    if code.dirty and not code.withheld:
+        write_bytes(record.diff(code.changes), code.diff)
+
+
 def _about_this_process(job: Job) -> dict[str, Any]:
-    commit, dirty = code_version()
+    code = checkout.code()
     return {
         "pid": os.getpid(),
         "host": platform.node(),
         "device": f"gpu {','.join(job.gpus)}" if job.gpus else "cpu",
         "devices": job.devices,
         "threads": job.threads,
-        "commit": commit,
-        "dirty": dirty,
+        "commit": code.commit,
+        "dirty": code.dirty,
+        "changes": code.changes,
+        "changes_withheld": code.withheld,
     }
-
-
-@cache
-def code_version() -> tuple[str, bool]:
-    """The project's commit, and whether its files differ from it; ("", False) outside git."""
-    here = Path(__file__).resolve().parent.parent
-
-    def git(*words: str) -> str:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=20
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))

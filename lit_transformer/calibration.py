@@ -21,6 +21,7 @@ from lit_transformer.config import RunConfig
 from lit_transformer.data.batching import Update, epoch_order
 from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.decoding import Hypothesis
+from lit_transformer.environment import device_name
 from lit_transformer.forecast import MODELS, Measured, Pieces
 from lit_transformer.module import TransformerModule
 from lit_transformer.pace import search_pace
@@ -65,7 +66,7 @@ def measure(
     scores_s, text_bytes = _scores(data, halves)
     update_s = clock.updates(_mean_tokens(data))
     return Measured(
-        device=training.device_name(device),
+        device=device_name(device),
         pieces=Pieces(
             start_s=max(0.0, clock.warm_s - WARM_UP * sum(update_s) / len(update_s)),
             update_s=update_s,

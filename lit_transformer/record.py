@@ -132,6 +132,7 @@ class Record:
         self.metrics = path / "metrics.jsonl"
         self.result_file = path / "result.json"
         self.progress_file = path / "progress.json"
+        self.changes = path / "changes"
         self.checkpoints = path / "checkpoints"
         self.hypotheses = path / "hypotheses"
         self.attention = path / "attention"
@@ -139,6 +140,10 @@ class Record:
         self.vocabulary = path / "vocabulary.model"
         self.weights = path / "model.safetensors"
         self.averaged = path / "averaged.safetensors"
+
+    def diff(self, changes: str) -> Path:
+        """Where uncommitted changes of the code lie, by the sha256 that an attempt names."""
+        return self.changes / f"{changes}.diff"
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Numbers that are not finite are written as text, as in the curves."""
@@ -228,7 +233,7 @@ class Record:
     def clear_partials(self) -> None:
         """Delete what killed attempts have left half written; for whoever holds the claim."""
         scored = (self.hypotheses, self.attention, self.counts, self.path / "scores")
-        for folder in (self.path, self.checkpoints, *scored):
+        for folder in (self.path, self.changes, self.checkpoints, *scored):
             for path in folder.glob(".*.partial"):
                 if not path.name.startswith(".mirror-"):  # the sweep's, which holds another lock
                     path.unlink(missing_ok=True)

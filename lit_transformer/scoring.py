@@ -143,6 +143,26 @@ def bleu_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where((found.sum(-1) == 0) | (there == 0).any(-1), 0.0, score)
 
 
+def p_value(
+    before: Sequence[str], after: Sequence[str], references: Sequence[str], samples: int
+) -> float:
+    """How often chance alone makes the BLEU of two translations differ as much (two-sided).
+
+    Paired approximate randomization of sacreBLEU: each sentence's two translations change sides
+    or not, `samples` times. It counts ties as rarer, so where few sentences differ it is too low.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.significance import PairedTest, Result
+
+    named = [("before", before), ("after", after)]
+    test = PairedTest(named, {"bleu": BLEU()}, [references], test_type="ar", n_samples=samples)
+    _, scores = test()
+    result = scores["BLEU"][1]
+    assert isinstance(result, Result)
+    assert result.p_value is not None
+    return result.p_value
+
+
 _CURVES = (
     Metric("train.loss", "nats/token", False, "label-smoothed loss on training targets"),
     Metric("train.perplexity", "", False, "perplexity per word-piece on training targets"),

@@ -5,13 +5,11 @@ that a kill costs at most the phase, and in training at most `train.checkpoint_e
 """
 
 import json
-import platform
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from lit_transformer.callbacks import InterruptedTrialError, Journal, on_cpu_wit
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import ConfigError, dump
 from lit_transformer.data.datamodule import TranslationData
+from lit_transformer.environment import describe, device_name
 from lit_transformer.evaluation import Evaluation, Progress, evaluate
 from lit_transformer.model import cost
 from lit_transformer.module import TransformerModule
@@ -87,7 +86,7 @@ def train(
     data = TranslationData(config, cache)
     data.prepare_data()
     data.setup("fit")
-    peers.once(lambda: _describe(record, data, _environment(config, device, threads)))
+    peers.once(lambda: _describe(record, data, describe(device, config.train.devices, threads)))
     totals = _fit(config, record, data, device, progress, should_stop, peers)
     averaged_steps = peers.once(lambda: _average(config, record, data))
     module = build(config, data, peers).to(device)
@@ -351,22 +350,4 @@ def _clear(config: RunConfig, record: Record) -> None:
         checkpoints.remove_tree(record.checkpoints)
     if config.train.keep == "nothing":
         for file in (record.weights, record.averaged):
-            checkpoints.remove(file)
-
-
-def _environment(config: RunConfig, device: torch.device, threads: int) -> dict[str, Any]:
-    names = ("torch", "pytorch-lightning", "sentencepiece", "sacrebleu", "numpy", "pandas")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": device_name(device),
-        "devices": config.train.devices,
-        "threads": threads,
-        "versions": {name: version(name) for name in names},
-    }
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or "cpu")
+            file.unlink(missing_ok=True)  # its checksum stays, for a rerun to be compared with

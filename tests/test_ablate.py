@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 from analysis import runs
-from experiments import store
+from experiments import checkout, store
 from lit_transformer.record import Record, read_lines
+from tests.experiments import repository
 from tests.toy import CURVE_STEPS, PAGE, STUDY, Toy, documented, write_nvidia_smi, write_toy
 
 ABLATE = Path(sys.executable).with_name("ablate")
@@ -128,7 +129,7 @@ def in_mlflow(root: Path) -> pd.DataFrame:
 
 def reports(root: Path) -> dict[str, bytes]:
     folder = root / "mlruns" / "reports" / "tiny" / "toy"
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def told(message: str) -> str:
@@ -174,7 +175,9 @@ def test_a_sweep_trains_every_arm_with_every_seed_and_prints_the_table(swept: Sw
     assert "4 of 4 trials finished" in swept.done.out
     assert swept.done.out.count("\nfinished  tiny/") == 4
     formats = ("md", "csv", "tex", "html", "json", "evidence.json.bz2")
-    assert {f"report.{name}" for name in formats} == set(reports(swept.root))
+    assert {f"report.{name}" for name in formats} | {"overview.md"} == {
+        name for name in reports(swept.root) if not name.endswith(".svg")
+    }
 
 
 def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path) -> None:
@@ -185,6 +188,13 @@ def test_a_corpus_is_made_ready_and_nothing_is_trained(toy: Toy, tmp_path: Path)
     assert f"train.source: {text}" in done.out
     assert list((tmp_path / "mlruns" / "cache").glob("files-train-*"))
     assert not (tmp_path / "mlruns" / "trials").exists()
+
+
+def test_mlflow_has_the_report_at_its_study(swept: Swept) -> None:
+    (figure,) = (swept.root / "mlruns" / "artifacts").glob("*/*/*/artifacts/figures/01-*.svg")
+    study = figure.parents[1]
+    assert (study / "report.html").read_bytes() == reports(swept.root)["report.html"]
+    assert study.parent.name not in in_mlflow(swept.root)["run_id"].tolist()
 
 
 def test_mlflow_has_one_run_of_each_trial_with_its_curves(swept: Swept) -> None:
@@ -400,6 +410,7 @@ def test_the_json_page_names_every_command_that_prints_json() -> None:
     page = PAGE.read_text("utf-8")
     commands = ("sweep", "status", "report")
     assert all(f"## `ablate {name} STUDY --setting SETTING" in page for name in commands)
+    assert "## `ablate rerun RUN_ID --json`" in page
 
 
 # One trial
@@ -442,11 +453,76 @@ def test_a_rerun_stands_beside_the_old_and_is_not_counted(swept: Swept, toy: Toy
     assert new.weights.read_bytes() == old.weights.read_bytes()
     compared = [line.split() for line in done.out.splitlines() if line.startswith("valid.bleu")]
     assert [line[-1] for line in compared] == ["+0"]
+    assert "asks for the same bits: code, data, versions and device are" in done.out
+    assert done.out.splitlines()[-1] == "agreed: the same bits"
     found = runs.read(store.uri(swept.root), "tiny", "toy")
     assert found["rerun_of"].dropna().tolist() == [first["run_id"]]
     words = ["report", toy.study, "--setting", toy.setting, "--root", swept.root]
     assert ablate(*words).status == 0
     assert reports(swept.root) == before
+
+
+def test_a_rerun_that_differs_is_told_for_scripts(swept: Swept, tmp_path: Path) -> None:
+    """The copy of a trial, one of whose weights was another."""
+    shutil.copytree(swept.root, tmp_path / "copy")
+    trial = files(tmp_path / "copy", "result.json")[0].parent
+    checksum = trial / "model.safetensors.sha256"
+    checksum.write_text("0" * 64 + checksum.read_text()[64:])
+    done = ablate("rerun", trial.name, "--root", tmp_path / "copy", "--json")
+    assert done.status == 1, done.err
+    told = json.loads(done.out)
+    assert (told["asked"], told["found"], told["verdict"]) == ("bits", "curve", "not agreed")
+    assert [c["what"] for c in told["checks"] if c["agrees"] is False] == ["weights"]
+    assert told["differences"] == []
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of this project as it stands, whose own code `ablate` then runs."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for part in checkout.PARTS:
+        here = checkout.HERE / part
+        if here.is_dir():
+            shutil.copytree(here, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(here, folder / part)
+    repository.git(folder, "init", "--quiet")
+    (folder / ".gitignore").write_text("__pycache__/\n")
+    repository.git(folder, "add", ".")
+    repository.git(folder, "commit", "--quiet", "-m", "first")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_code_of_a_run_s_commit_runs_beside_the_user_s_own(
+    project: Path, toy: Toy, tmp_path: Path
+) -> None:
+    """Its uncommitted changes too, where they are trusted."""
+    averaging = project / "lit_transformer" / "averaging.py"
+    committed = averaging.read_text()
+    averaging.write_text(f"{committed}\n# changed\n")
+    words = ["run", f"{toy.study}/A", "--setting", toy.setting, "--root", tmp_path]
+    assert ablate(*words).status == 0
+    (trial,) = [path.parent for path in files(tmp_path, "result.json")]
+    first, _ = Record(trial).read_attempts()
+    assert first["commit"] == repository.git(project, "rev-parse", "HEAD")  # not of this checkout
+    averaging.write_text(committed.replace("def average(", "def averaged("))
+    repository.git(project, "commit", "--quiet", "-am", "nothing can be trained with this")
+    before = repository.contents(project)
+    again = ["rerun", trial.name, "--root", tmp_path, "--at-commit"]
+    refused = ablate(*again)
+    assert (refused.status, refused.out) == (2, "")
+    assert "which --trust would apply and run" in refused.err
+    done = ablate(*again, "--trust", "--json")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert (told["differences"], told["found"]) == ([], "bits")
+    new, _ = Record(trial / "reruns" / "1").read_attempts()
+    assert (new["commit"], new["changes"]) == (first["commit"], first["changes"])
+    assert repository.contents(project) == before
 
 
 def test_run_trains_a_configuration_file(toy: Toy, swept: Swept, tmp_path: Path) -> None:
@@ -806,6 +882,7 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["run", "table3", "--setting", "grammar"], "write it as STUDY/ARM"),
         (["run", "gone.yaml"], "gone.yaml: no such file"),
         (["rerun", "0123"], "0123: no run of this id"),
+        (["rerun", "0123", "--trust"], "--trust: goes with --at-commit"),
         (["translate", "0123"], "0123: no run of this id"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
         (["verify", "gone.json"], "gone.json: No such file"),

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, final
 
+from experiments.checkout import HERE
 from experiments.ties import PARENT
 from experiments.worker import PRELOAD, STOP_SIGNALS, Job, work
 from lit_transformer.config_io import ConfigError
@@ -160,12 +161,32 @@ def server() -> int:
     resource_tracker.ensure_running()  # its start lets go of the very signals held back below
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        forkserver.ensure_running()
+        with own_code():
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     assert isinstance(pid, int)
     return pid
+
+
+@contextmanager
+def own_code() -> Iterator[None]:
+    """Processes started within import the code that this one runs.
+
+    They would look for it in the current folder first, where another checkout may lie.
+    """
+    paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    told = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -8,11 +8,12 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
-from analysis import attention, published, report, tables
+from analysis import attention, published, rendering, report, svg, tables
 from analysis.listing import Places
 from analysis.report import Sample
 from analysis.tables import Table
@@ -159,8 +160,37 @@ def test_five_files_and_no_scraps(table: Table, histories: pd.DataFrame, tmp_pat
     files = written(table, histories, tmp_path)
     assert list(files) == ["md", "csv", "tex", "json", "html"]
     folder = tmp_path / "reports" / "table3" / "grammar"
-    assert sorted(folder.iterdir()) == sorted(files.values())
+    beside = [folder / "figures", folder / "overview.md"]
+    assert sorted(folder.iterdir()) == sorted([*files.values(), *beside])
     assert json.loads(files["json"].read_text("utf-8"))["study"] == "table3"
+
+
+def test_figures_are_pictures_by_themselves(table: Table, histories: pd.DataFrame, tmp_path: Path):
+    folder = written(table, histories, tmp_path)["md"].parent / "figures"
+    (folder / "09-of-an-earlier-report.svg").write_text("<svg/>")
+    written(table, histories, tmp_path)
+    pictures = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    assert "01-bleu-points-from-base.svg" in pictures
+    assert any("perplexity-on-the-valid-part" in name for name in pictures)
+    assert "09-of-an-earlier-report.svg" not in pictures
+    for picture in pictures.values():
+        assert ElementTree.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"
+        assert "var(" not in picture
+        assert float(ElementTree.fromstring(picture).attrib["width"]) > 100
+
+
+def test_colours_of_figures_are_the_page_s() -> None:
+    style = (report.TEMPLATES / "report.css").read_text("utf-8").partition("@media")[0]
+    assert {**svg.LIGHT}.items() <= dict(re.findall(r"(--[\w-]+): (#\w+);", style)).items()
+
+
+def test_an_overview_has_the_widest_layout_that_fits(table: Table) -> None:
+    whole = rendering.overview(table, 10**6)
+    assert table.heading.command in whole
+    for limit in range(len(whole), 100, -97):
+        text = rendering.overview(table, limit)
+        assert len(text) <= limit
+        assert limit < 1500 or "| A1" in text
 
 
 def test_the_same_table_gives_the_same_files(table: Table, histories: pd.DataFrame, tmp_path: Path):
@@ -183,7 +213,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(
     with pytest.raises(OSError, match="disk full"):
         written(table, histories, tmp_path)
     assert files["md"].read_bytes() == old
-    assert sorted(files["md"].parent.iterdir()) == sorted(files.values())
+    assert not list(files["md"].parent.glob(".*"))
 
 
 def test_a_report_needs_neither_torch_nor_mlflow():

@@ -22,7 +22,8 @@ from tests.experiments.directories import BEGAN, SCORES, end, finish, identity, 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with every kind of run: finished, failed, infinite, a rerun, deleted, foreign."""
+    """A store with every kind of run: finished, failed, infinite, a rerun, deleted, foreign, and
+    those of whole studies."""
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(store.VARIABLE, raising=False)
@@ -91,7 +92,7 @@ def test_sql_lists_the_studies_that_mlflow_lists(uri: str, monkeypatch: pytest.M
     slowly(monkeypatch)
     assert_frame_equal(fast, runs.studies(uri))
     assert fast.to_dict("records") == [
-        {"study": "table3", "setting": "grammar", "experiment_id": "1", "runs": 6},
+        {"study": "table3", "setting": "grammar", "experiment_id": "1", "runs": 5},
         {"study": "table3", "setting": "other", "experiment_id": "2", "runs": 1},
     ]
 
@@ -167,3 +168,18 @@ def test_the_fast_path_never_imports_mlflow(uri: str) -> None:
         "sys.exit(bool({'mlflow', 'torch', 'sqlalchemy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script, uri], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_the_run_of_a_study_is_no_trial_s(
+    uri: str, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    from mlflow import MlflowClient
+
+    if slow:
+        slowly(monkeypatch)
+    (study,) = MlflowClient(uri).search_runs(["1"], "tags.`ablate.level` = 'study'")
+    assert study.info.run_id not in list(runs.read(uri, "table3", "grammar")["run_id"])
+    assert study.info.run_id not in [run.run_id for run in runs.rows(uri, "table3", "grammar")]
+    assert runs.seeds(uri, "table3", "grammar") == [1, 2]
+    assert runs.directory(uri, study.info.run_id) is None

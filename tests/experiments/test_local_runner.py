@@ -259,3 +259,18 @@ def test_nvidia_s_tool_tells_the_gpus_and_their_memory(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_gpus() == ["0", "1", "2"]
     assert free_memory(["1", "GPU-0", "2", "9"]) == {"1": 100 * 2**20, "GPU-0": 24_000 * 2**20}
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another checkout may lie there."""
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    with local.own_code():
+        words = [sys.executable, "-c", "import experiments; print(experiments.__file__)"]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert Path(told.strip()) == Path(local.__file__).parents[1] / "__init__.py"
+    assert dict(os.environ) == before

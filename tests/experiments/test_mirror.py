@@ -14,15 +14,21 @@ from pathlib import Path
 import pytest
 
 from experiments import store
-from experiments.mirror import Mirror, mend, stale, sync, sync_all
+from experiments.mirror import Mirror, mend, send_report, stale, sync, sync_all
 from experiments.tracking import Sender
 from lit_transformer.record import append_line
 from tests.experiments.directories import BEGAN, add_points, finish, identity, make_trial
 
+OF_TRIALS = """
+    SELECT status FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid AND key = 'ablate.row'
+    ORDER BY name
+"""
+"""Without the runs of whole studies."""
+
 
 def statuses(root: Path) -> list[str]:
     with closing(sqlite3.connect(store.database(root))) as connection:
-        found = connection.execute("SELECT status FROM runs ORDER BY name").fetchall()
+        found = connection.execute(OF_TRIALS).fetchall()
     return [status for (status,) in found]
 
 
@@ -114,13 +120,13 @@ def test_a_run_deleted_while_its_trial_goes_on_comes_back(root: Path) -> None:
     record = make_trial(root, who)
     sender.send(who, record.path)
     client = MlflowClient(store.uri(root))
-    (run,) = client.search_runs(["1"])
+    (run,) = client.search_runs(["1"], "tags.`ablate.arm` = 'A1'")
     client.delete_run(run.info.run_id)
     add_points(record, [150])
     with pytest.raises(Exception, match="active"):
         sender.send(who, record.path)
     sender.send(who, record.path)
-    (again,) = client.search_runs(["1"])
+    (again,) = client.search_runs(["1"], "tags.`ablate.arm` = 'A1'")
     assert len(client.get_metric_history(again.info.run_id, "train.loss")) == 3
 
 
@@ -193,3 +199,54 @@ def test_trials_of_rows_as_they_were_are_stale(root: Path) -> None:
     assert stale(root, [now]) == [before]
     assert stale(root, [now, before]) == []
     assert stale(root / "elsewhere", [now]) == []
+
+
+def test_a_store_of_an_older_version_is_brought_up_to_date(root: Path) -> None:
+    """Its runs lie below no study, and no study has a report."""
+    from mlflow import MlflowClient
+
+    who = identity()
+    finish(make_trial(root, who))
+    assert sync_all(root) == []
+    client = MlflowClient(store.uri(root))
+    (run,) = client.search_runs(["1"], "tags.`ablate.arm` = 'A1'")
+    client.delete_run(run.data.tags["mlflow.parentRunId"])
+    client.delete_tag(run.info.run_id, "mlflow.parentRunId")
+    folder = root / "mlruns" / "reports" / "table3" / "grammar"
+    folder.mkdir(parents=True)
+    (folder / "overview.md").write_text("20 rows", "utf-8")
+    assert sync_all(root) == []
+    assert sync_all(root) == []
+    (study,) = client.search_runs(["1"], "tags.`ablate.level` = 'study'")
+    assert study.data.tags["mlflow.note.content"] == "20 rows"
+    (run,) = client.search_runs(["1"], "tags.`ablate.arm` = 'A1'")
+    assert run.data.tags["mlflow.parentRunId"] == study.info.run_id
+
+
+def test_a_study_is_neither_stale_nor_mended(root: Path) -> None:
+    from mlflow import MlflowClient
+
+    who = identity()
+    finish(make_trial(root, who))
+    assert sync_all(root) == []
+    client = MlflowClient(store.uri(root))
+    (study,) = client.search_runs(["1"], "tags.`ablate.level` = 'study'")
+    client.update_run(study.info.run_id, "RUNNING")  # killed when it had just been made
+    assert stale(root, [who]) == []
+    assert mend(root) == []
+    assert client.get_run(study.info.run_id).info.status == "RUNNING"
+    assert sync_all(root) == []
+    assert client.get_run(study.info.run_id).info.status == "FINISHED"
+
+
+def test_a_report_that_cannot_be_sent_is_told(
+    root: Path, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = root / "mlruns" / "reports" / "table3" / "grammar"
+    folder.mkdir(parents=True)
+    (folder / "overview.md").write_text("20 rows", "utf-8")
+    monkeypatch.setenv(store.VARIABLE, gone)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (problem,) = send_report(root, "table3", "grammar")
+    assert "`ablate sync` sends it" in problem
+    assert "hunter2" not in problem

@@ -89,7 +89,8 @@ def test_the_interface_shows_runs_and_takes_more(
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(f"{address}/health", server)
-            body = json.dumps({"experiment_ids": ["1"]}).encode()
+            asked = {"experiment_ids": ["1"], "filter": "tags.`ablate.kind` = 'finished'"}
+            body = json.dumps(asked).encode()
             (run,) = _ask(f"{address}/api/2.0/mlflow/runs/search", body)["runs"]
             assert run["info"]["run_name"] == "A1 seed 1"
             query = f"run_id={run['info']['run_id']}"

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from experiments import store
+from experiments.description import VIEW
 from experiments.tracking import Sender, prepare_store
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import flatten
-from lit_transformer.record import append_line
+from lit_transformer.record import RecordError, append_line
+from lit_transformer.scoring import METRICS
 from tests.experiments.directories import (
     BEGAN,
     SCORES,
@@ -42,7 +44,23 @@ def client(root: Path) -> Any:
 
 def runs(root: Path, setting: str = "grammar") -> list[Any]:
     experiment = client(root).get_experiment_by_name(f"table3/{setting}")
-    return list(client(root).search_runs([experiment.experiment_id])) if experiment else []
+    found = client(root).search_runs([experiment.experiment_id]) if experiment else []
+    return [run for run in found if "ablate.level" not in run.data.tags]
+
+
+def study_runs(root: Path, setting: str = "grammar") -> list[Any]:
+    experiment = client(root).get_experiment_by_name(f"table3/{setting}")
+    told = "tags.`ablate.level` = 'study'"
+    return list(client(root).search_runs([experiment.experiment_id], told)) if experiment else []
+
+
+def write_report(root: Path, texts: Mapping[str, str]) -> Path:
+    """A report's folder, with these files."""
+    folder = root / "mlruns" / "reports" / "table3" / "grammar"
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    return folder
 
 
 def rows(root: Path) -> dict[str, int]:
@@ -163,7 +181,7 @@ def test_sending_again_without_notes_stores_nothing_twice(root: Path) -> None:
         notes.unlink()
     Sender(root).send(who, record.path)
     assert rows(root) == before
-    assert before["runs"] == 1
+    assert before["runs"] == 2  # the trial's and its study's
 
 
 def test_curves_grow_and_a_torn_line_waits(root: Path) -> None:
@@ -314,3 +332,69 @@ def test_a_folder_that_was_moved_keeps_its_artifacts(root: Path, tmp_path: Path)
     Sender(moved).send(who, moved / "mlruns" / "trials" / who.digest)
     assert not (root / "mlruns").exists()
     assert len(runs(moved)) == 1
+
+
+def test_trials_lie_below_their_study(root: Path) -> None:
+    for who in (identity("A1"), identity("A1", 2), identity("B1", setting="other")):
+        finish(make_trial(root, who))
+        Sender(root).send(who, root / "mlruns" / "trials" / who.digest)
+    (study,) = study_runs(root)
+    assert (study.info.run_name, study.info.status) == ("table3", "FINISHED")
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs(root)} == {study.info.run_id}
+    (other,) = study_runs(root, "other")
+    assert runs(root, "other")[0].data.tags["mlflow.parentRunId"] == other.info.run_id
+    assert "mlflow.parentRunId" not in study.data.tags
+
+
+def test_a_rerun_is_called_so(root: Path) -> None:
+    who = identity()
+    record = make_trial(root, who)
+    again = record.path / "reruns" / "3"
+    shutil.copytree(record.path, again)
+    about = json.loads((again / "trial.json").read_text())
+    (again / "trial.json").write_text(json.dumps({**about, "rerun_of": "0123"}))
+    Sender(root).send(who, again)
+    assert [run.info.run_name for run in runs(root)] == ["A1 seed 1, rerun 3"]
+
+
+def test_a_report_is_the_description_and_the_files_of_its_study(root: Path) -> None:
+    texts = {"overview.md": "20 rows", "report.html": "<p>", "figures/01-bleu.svg": "<svg/>"}
+    folder = write_report(root, {**texts, ".report.md.x7": "half written"})
+    Sender(root).send_report("table3", "grammar", folder)
+    (study,) = study_runs(root)
+    assert study.data.tags["mlflow.note.content"] == "20 rows"
+    artifacts = Path(study.info.artifact_uri)
+    found = {str(p.relative_to(artifacts)) for p in artifacts.rglob("*") if p.is_file()}
+    assert found == {"report.html", "figures/01-bleu.svg"}
+
+
+def test_a_report_is_sent_once_and_again_when_it_changes(root: Path) -> None:
+    folder = write_report(root, {"overview.md": "20 rows", "report.csv": "arm\n"})
+    Sender(root).send_report("table3", "grammar", folder)
+    sent = Path(study_runs(root)[0].info.artifact_uri) / "report.csv"
+    sent.unlink()
+    Sender(root).send_report("table3", "grammar", folder)
+    assert not sent.exists()
+    write_report(root, {"overview.md": "21 rows"})
+    Sender(root).send_report("table3", "grammar", folder)
+    (study,) = study_runs(root)
+    assert study.data.tags["mlflow.note.content"] == "21 rows"
+    assert sent.exists()
+
+
+def test_a_link_in_a_report_s_folder_is_not_followed(root: Path) -> None:
+    folder = write_report(root, {"overview.md": "20 rows"})
+    (folder / "report.md").symlink_to("/etc/hostname")
+    with pytest.raises(RecordError, match="is a link"):
+        Sender(root).send_report("table3", "grammar", folder)
+
+
+def test_the_ui_is_told_by_which_columns_a_study_is_read(root: Path) -> None:
+    who = identity()
+    make_trial(root, who)
+    Sender(root).send(who, root / "mlruns" / "trials" / who.digest)
+    told = client(root).get_experiment_by_name("table3/grammar").tags
+    shown = json.loads(told[f"mlflow.sharedViewState.{VIEW}"])
+    named = [column.split("`")[1] for column in shown["selectedColumns"]]
+    assert {name for name in named if not name.startswith("ablate.")} <= {*METRICS}
+    assert {name for name in named if name.startswith("ablate.")} <= {*runs(root)[0].data.tags}

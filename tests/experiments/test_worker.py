@@ -1,7 +1,6 @@
 """What becomes of a trial is written down, whatever it was."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -114,14 +113,3 @@ def test_a_server_without_its_tie_trains_nothing(job: Job) -> None:
     kind, reason = worker._train(tied, Record(job.directory), worker._Stop(), None)
     assert kind == "failed"
     assert "experiments.preload cannot be imported" in reason
-
-
-def test_the_code_s_version_is_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = Path(__file__).parent
-    said = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True)
-    worker.code_version.cache_clear()
-    assert worker.code_version()[0] == said.stdout.strip()
-    worker.code_version.cache_clear()
-    monkeypatch.setenv("PATH", "")
-    assert worker.code_version() == ("", False)
-    worker.code_version.cache_clear()

@@ -171,7 +171,7 @@ def test_a_runs_page_in_mlflow_is_text(tmp_path_factory: pytest.TempPathFactory,
     end(record, "failed", name)
     trial = description.read(who, record.path)
     assert trial is not None
-    told = (description.note(trial, "id"), description.experiment_note(who))
+    told = (description.note(trial, "id"), description.experiment_note(name, name))
     for text in told:
         html = MarkdownIt("commonmark").enable("table").render(text)
         found = Page()

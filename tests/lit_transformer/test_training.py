@@ -351,7 +351,8 @@ def test_weights_are_kept_where_the_configuration_says_so(tiny, cache, tmp_path,
     record = Record(tmp_path)
     assert not record.checkpoints.exists()
     assert is_whole(record.weights) is is_whole(record.averaged) is whole
-    assert bool(list(tmp_path.glob("*.safetensors*"))) is whole
+    assert bool(list(tmp_path.glob("*.safetensors"))) is whole
+    assert len(list(tmp_path.glob("*.safetensors.sha256"))) == 2
 
 
 @pytest.mark.parametrize("keep", ["nothing", "model"])
