@@ -17,6 +17,7 @@ from analysis import attention, published, rendering, report, svg, tables
 from analysis.listing import Places
 from analysis.report import Sample
 from analysis.tables import Table
+from lit_transformer import attention_page
 from tests.analysis.example import curve, heading, run, stored, trials
 from tests.lit_transformer.sentences import sentence
 
@@ -180,7 +181,7 @@ def test_figures_are_pictures_by_themselves(table: Table, histories: pd.DataFram
 
 
 def test_colours_of_figures_are_the_page_s() -> None:
-    style = (report.TEMPLATES / "report.css").read_text("utf-8").partition("@media")[0]
+    style = attention_page.read_template("page.css").partition("@media")[0]
     assert {**svg.LIGHT}.items() <= dict(re.findall(r"(--[\w-]+): (#\w+);", style)).items()
 
 
