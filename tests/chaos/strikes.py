@@ -259,7 +259,10 @@ def _told(root: Path) -> list[tuple[Any, ...]]:
         "SELECT name, status FROM runs",
         "SELECT key, step, value, is_nan, timestamp FROM metrics",
         "SELECT key, value FROM params",
-        "SELECT key, value FROM tags WHERE key NOT IN ('ablate.root', 'mlflow.note.content')",
+        # A parent is told by its name.
+        "SELECT key, CASE key WHEN 'mlflow.parentRunId'"
+        " THEN (SELECT name FROM runs WHERE runs.run_uuid = tags.value) ELSE value END"
+        " FROM tags WHERE key NOT IN ('ablate.root', 'mlflow.note.content')",
     )
     with closing(sqlite3.connect(store.database(root))) as connection:
         return [row for query in queries for row in sorted(connection.execute(query), key=repr)]
