@@ -190,22 +190,39 @@ def plan(
     trials_per_gpu: PerGpu = "1",
     at_once: AtOnce = None,
     fresh: Annotated[bool, typer.Option(help="Measure again what was measured before.")] = False,
+    spread: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation over seeds, in points; else of finished runs."),
+    ] = None,
+    difference: Annotated[
+        float | None, typer.Option(help="Looked for in every row, in points; else the paper's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What a sweep of STUDY will take: time, memory and disk, from a few updates of each shape.
+    """What a sweep of STUDY will take, and what its seeds can show.
+
+    Time, memory and disk come from a few updates of each shape on this machine.
 
     For trials that have finished since: the forecast, what they took, and the error.
     """
+    from analysis import assembly, prospects
     from experiments import plan_display
 
-    trials = _expand(*_load(study, setting), seeds, only, sets)
+    _check_positive("--spread", spread)
+    _check_positive("--difference", difference)
+    chosen, where = _load(study, setting)
+    trials = _expand(chosen, where, seeds, only, sets)
     planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
     say = _say_on_stderr if as_json else _say
     if not as_json:
         _tell_plan(planned, told)
     outlook = _measured(planned, root, slots, at_once, fresh, say)
+    count = len({trial.seed for trial in trials})
+    made = assembly.table(chosen, where, trials, root, "")
+    found = prospects.of(made, count, spread, difference)
     if as_json:
-        print(json.dumps(plan_display.plan_json(outlook), indent=1))
+        content = {**plan_display.plan_json(outlook), "power": prospects.as_object(found)}
+        print(json.dumps(content, indent=1))
         return
     console = _console()
     if outlook.to_run:
@@ -214,6 +231,15 @@ def plan(
         console.print(plan_display.compared_table(outlook))
     for line in (*plan_display.lines(outlook), *_comparison(outlook)):
         _say(line)
+    if found:
+        console.print(prospects.grid(found, count))
+    for line in prospects.lines(found, count, made.scorer):
+        _say(line)
+
+
+def _check_positive(option: str, number: float | None) -> None:
+    if number is not None and not 0 < number < math.inf:
+        raise _usage(f"{option} {number}: points of BLEU or F1, more than 0")
 
 
 @app.command()
