@@ -26,7 +26,7 @@ from lit_transformer.data.corpora import Corpus
 from lit_transformer.data.trees import Linear
 from lit_transformer.record import DAMAGE, Record, write_bytes
 
-SHAPES = Linear(keeps_tags=True, labels_closing=False)
+SHAPES = Linear(keeps_tags=True, labels_closing=False, copies_words=False)
 """How trees are written without their words."""
 PATHS = ("data.folder", "data.files", "data.trees")
 """Keys that lead to files; those that stand in evidence are not followed."""

@@ -29,6 +29,7 @@ Constraint = Literal["none", "trees"]
 TagSymbols = Literal["normalised", "kept"]
 ClosingSymbols = Literal["labelled", "plain"]
 TreeExamples = Literal["sentences", "constituents"]
+TreeWords = Literal["omitted", "copied"]
 TokenizerKind = Literal["bpe", "unigram"]
 Precision = Literal["float32", "bfloat16"]
 LengthPenalty = Literal["gnmt", "length"]
@@ -192,6 +193,9 @@ class DataConfig(Config):
     tags: Annotated[TagSymbols, PARSING] = "normalised"
     """What stands for a word in a tree's symbols: XX for every word (Vinyals et al. 2015), or its
     part-of-speech tag."""
+    words: Annotated[TreeWords, PARSING] = "omitted"
+    """The words in a tree's sequence: omitted (Vinyals et al. 2015), or copied, each before its
+    symbol (as in Choe and Charniak 2016). A copy says which word is next; it is not read."""
     closing: Annotated[ClosingSymbols, PARSING] = "labelled"
     """A closing bracket's symbol: with its label (Vinyals et al. 2015), or plain."""
     examples: Annotated[TreeExamples, PARSING] = "sentences"

@@ -66,9 +66,10 @@ class Model(Protocol[CacheT]):
         """States -> logits over V."""
 
 
-Allowed = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Open hypotheses (R, T), the place of each one's source (R,) and the tokens that it may still have
-(R,) -> whether each token may follow (R, V)."""
+Constraint = Callable[[Tensor, Tensor, Tensor, Tensor], None]
+"""Changes log-probabilities of what may follow (R, V) in place, NEVER for what must not. Given are
+also the open hypotheses (R, T), the place of each one's source (R,) and the tokens that it may
+still have (R,)."""
 
 
 class Hypothesis(NamedTuple):
@@ -125,7 +126,7 @@ def search(
     eos: int,
     device: torch.device,
     progress: Callable[[int], None] | None,
-    allowed: Allowed | None = None,
+    constraint: Constraint | None = None,
     peers: Peers = ALONE,
 ) -> list[Hypothesis]:
     """The best hypothesis of each source, in input order.
@@ -135,15 +136,16 @@ def search(
     sides. If none has ended by then, the best open one is returned as truncated. Padding and
     begin marks are never produced, yet they keep their share of the probability. Among equal
     scores, the lower place in the beam and then the lower token id goes first. `progress` is told
-    after each batch how many sentences are done. Peers share out the batches. Where `allowed` is
-    given, no other tokens are produced; they keep their share of the probability too.
+    after each batch how many sentences are done. Peers share out the batches. Where there is
+    a `constraint`, nothing else is produced; what it rules out keeps its share of the probability
+    unless it gives it to something else.
     """
     assert all(len(source) for source in sources), "a source has at least its end mark"
     batches = in_batches([len(source) for source in sources], decode, device)
 
     def find(batch: Sequence[int]) -> list[Hypothesis]:
         chosen = [sources[index] for index in batch]
-        of_batch = None if allowed is None else _of_batch(allowed, batch, device)
+        of_batch = None if constraint is None else _of_batch(constraint, batch, device)
         return search_batch(model, chosen, decode, Marks(pad, bos, eos), device, of_batch)
 
     made: list[list[Hypothesis]] = []
@@ -210,7 +212,7 @@ def search_batch(
     decode: DecodeConfig,
     marks: Marks,
     device: torch.device,
-    allowed: Allowed | None = None,
+    constraint: Constraint | None = None,
 ) -> list[Hypothesis]:
     """Search all the sources together; a sentence leaves the batch when it is done."""
     rows = [torch.tensor(source, dtype=torch.long) for source in sources]
@@ -226,8 +228,8 @@ def search_batch(
         if log_prob_RV is None:  # one place for all steps: fresh memory is slow
             log_prob_RV = torch.empty_like(logits_RV)
         log_prob_RV = torch.log_softmax(logits_RV, dim=1, out=log_prob_RV[: len(logits_RV)])
-        if allowed is not None:
-            log_prob_RV.masked_fill_(~_may_follow(beam, allowed), NEVER)
+        if constraint is not None:
+            _hold(beam, log_prob_RV, constraint)
         beam, parent_BK = advance(beam, log_prob_RV, decode, marks)
         is_done_B = is_done(beam).tolist()
         if any(is_done_B):
@@ -242,18 +244,19 @@ def search_batch(
     return [found[index] for index in range(len(sources))]
 
 
-def _of_batch(allowed: Allowed, batch: Sequence[int], device: torch.device) -> Allowed:
+def _of_batch(constraint: Constraint, batch: Sequence[int], device: torch.device) -> Constraint:
     """The same for the sentences of a batch, which count from 0."""
     places = torch.tensor(batch, device=device)
-    return lambda ids_RT, source_R, room_R: allowed(ids_RT, places[source_R], room_R)
+    return lambda log_prob_RV, ids_RT, source_R, room_R: constraint(
+        log_prob_RV, ids_RT, places[source_R], room_R
+    )
 
 
-def _may_follow(beam: Beam, allowed: Allowed) -> Tensor:
-    """(R, V)."""
+def _hold(beam: Beam, log_prob_RV: Tensor, constraint: Constraint) -> None:
     beams, length = beam.ids_BKT.shape[1:]
     source_R = beam.sentence_B.repeat_interleave(beams)
     room_R = beam.limit_B.repeat_interleave(beams) - length
-    return allowed(beam.ids_BKT.flatten(0, 1), source_R, room_R)
+    constraint(log_prob_RV, beam.ids_BKT.flatten(0, 1), source_R, room_R)
 
 
 def penalty(length: int, decode: DecodeConfig) -> float:

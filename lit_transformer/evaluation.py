@@ -86,22 +86,22 @@ def translate(
         eos=data.vocab.eos,
         device=module.device,
         progress=progress,
-        allowed=allowed(data, part, range(count), module.device),
+        constraint=constraint(data, part, range(count), module.device),
         peers=module.peers,
     )
 
 
-def allowed(
+def constraint(
     data: TranslationData, part: str, places: Sequence[int], device: torch.device
 ) -> TreesOnly | None:
-    """What may follow in the outputs of these sentences of a part; None: anything."""
+    """What these sentences of a part hold their outputs to; None: nothing."""
     match data.config.decode.constraint:
         case "none":
             return None
         case "trees":
             sources = data.corpus.parts[part].sources()
-            words = [len(sources[place].split()) for place in places]
-            return TreesOnly(data.vocab, treebank.linear(data.config.data), words, device)
+            form = treebank.linear(data.config.data)
+            return TreesOnly(data.vocab, form, [sources[place] for place in places], device)
         case _ as never:
             assert_never(never)
 

@@ -135,9 +135,9 @@ def _search(
         update={"extra_length": max(0, min(decode.extra_length, round(float(longer))))}
     )
     module.eval()
-    allowed = evaluation.allowed(data, "valid", places, module.device)
+    constraint = evaluation.constraint(data, "valid", places, module.device)
     model = _Endless(
-        Stepper(module.model), data.vocab.eos if allowed is None else None, decode.beam
+        Stepper(module.model), data.vocab.eos if constraint is None else None, decode.beam
     )
     began_s = time.perf_counter()
     search(
@@ -149,7 +149,7 @@ def _search(
         eos=data.vocab.eos,
         device=module.device,
         progress=None,
-        allowed=allowed,
+        constraint=constraint,
         peers=module.peers,
     )
     seconds = time.perf_counter() - began_s

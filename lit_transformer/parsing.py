@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from lit_transformer import brackets
 from lit_transformer.brackets import COLLINS
-from lit_transformer.data.trees import Linear, Tree, with_tags
+from lit_transformer.data.trees import Linear, Tree, is_of_a_word, with_tags
 
 SIGNATURE = "evalb:COLLINS|tags:gold|malformed:repaired"
 """How F1 was computed: EVALB's brackets under COLLINS.prm, part-of-speech tags (which say what is
@@ -58,7 +58,7 @@ class Scores(NamedTuple):
 
 def read(form: Linear, symbols: Sequence[str], words: Sequence[str]) -> Output:
     """The tree of a sentence's symbols."""
-    has_its_length = sum(_is_of_a_word(symbol) for symbol in symbols) == len(words)
+    has_its_length = sum(is_of_a_word(symbol) for symbol in symbols) == len(words)
     try:
         return Output(form.tree(symbols, words), True, has_its_length)
     except ValueError:
@@ -108,7 +108,3 @@ def _total(counted: Iterable[brackets.Counts]) -> brackets.Counts:
 
 def _with_tags_of(right: Tree, tree: Tree) -> Tree:
     return with_tags(tree, [leaf.label for leaf in right.leaves()])
-
-
-def _is_of_a_word(symbol: str) -> bool:
-    return bool(symbol) and symbol[0] not in "()"

@@ -12,7 +12,7 @@ from lit_transformer.config import Task
 from lit_transformer.data import treebank, vocab
 from lit_transformer.data.cache import sha256
 from lit_transformer.data.trees import Tree
-from lit_transformer.decoding import Allowed, Hypothesis, search
+from lit_transformer.decoding import Constraint, Hypothesis, search
 from lit_transformer.model.stepping import Stepper
 from lit_transformer.model.transformer import Transformer
 from lit_transformer.observing import observe
@@ -113,12 +113,11 @@ class Translator:
         """Nothing is searched where there are no words."""
         words = [_as_in_a_treebank(sentence).split() for sentence in sentences]
         form = treebank.linear(self.config.data)
-        some = [one for one in words if one]
-        allowed = TreesOnly(self.vocab, form, [len(one) for one in some], self.device)
-        found = iter(self._search([" ".join(one) for one in some], allowed))
+        some = [" ".join(one) for one in words if one]
+        found = iter(self._search(some, TreesOnly(self.vocab, form, some, self.device)))
         return [next(found) if one else NOTHING for one in words]
 
-    def _search(self, sentences: Sequence[str], allowed: Allowed | None) -> list[Output]:
+    def _search(self, sentences: Sequence[str], constraint: Constraint | None) -> list[Output]:
         limit = self.config.data.max_tokens - 1
         sources = [[*ids[:limit], self.vocab.eos] for ids in self.vocab.encode(sentences)]
         found = search(
@@ -130,7 +129,7 @@ class Translator:
             eos=self.vocab.eos,
             device=self.device,
             progress=None,
-            allowed=allowed,
+            constraint=constraint,
         )
         return [
             Output(sentence.split(), source, hypothesis)

@@ -5,7 +5,7 @@ each sentence begins and ends among them (int64, one more than there are sentenc
 in chunks, so that memory does not grow with the corpus.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain, islice
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lit_transformer.config import DataConfig
 from lit_transformer.data.cache import CorpusError, Facts, build_once, key_of
 from lit_transformer.data.corpora import Corpus
+from lit_transformer.data.trees import is_of_a_word
 from lit_transformer.data.vocab import Vocab
 
 LAYOUT = 1
@@ -69,10 +70,11 @@ def tokenize(
         "vocabulary": vocab.checksum,
         "part": part,
         "max_tokens": data.max_tokens,
+        "words": data.words,
         "layout": LAYOUT,
     }
     name = f"{corpus.name}-{part}-{key_of(settings)}"
-    built = build_once(cache / name, partial(_build, corpus, vocab, data.max_tokens, part))
+    built = build_once(cache / name, partial(_build, corpus, vocab, data, part))
     return TokenizedPart(*built)
 
 
@@ -124,11 +126,12 @@ class _Writer:
         self._end += int(lengths.sum())
 
 
-def _build(corpus: Corpus, vocab: Vocab, limit: int, part: str, folder: Path) -> Facts:
+def _build(corpus: Corpus, vocab: Vocab, data: DataConfig, part: str, folder: Path) -> Facts:
+    limit = data.max_tokens
     facts = {"pairs": 0, "skipped": 0, "cut": 0, "empty": 0}
     with _Writer(folder, "source") as sources, _Writer(folder, "target") as targets:
         for chunk in _chunks(corpus.parts[part].pairs()):
-            encoded = _encode(vocab, chunk, corpus.symbols)
+            encoded = _encode(vocab, chunk, data)
             if part == "train":
                 kept = [pair for pair in encoded if max(map(len, pair)) <= limit]
                 facts["skipped"] += len(encoded) - len(kept)
@@ -155,13 +158,24 @@ def _chunks(pairs: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
 
 
 def _encode(
-    vocab: Vocab, pairs: list[tuple[str, str]], symbols: Sequence[str]
+    vocab: Vocab, pairs: list[tuple[str, str]], data: DataConfig
 ) -> list[tuple[list[int], list[int]]]:
-    """Both sides of each pair in ids, with the end mark; targets are text unless of symbols."""
-    sources = vocab.encode([source for source, _ in pairs])
-    encode_target = vocab.encode_symbols if symbols else vocab.encode
-    targets = encode_target([target for _, target in pairs])
-    return [([*s, vocab.eos], [*t, vocab.eos]) for s, t in zip(sources, targets, strict=True)]
+    """Both sides of each pair in ids, with the end mark."""
+    sources, texts = [source for source, _ in pairs], [target for _, target in pairs]
+    targets = vocab.encode(texts) if data.task == "translation" else vocab.encode_symbols(texts)
+    if data.words == "copied":
+        words = vocab.encode_words(sources)
+        targets = [_with_words(*one) for one in zip(texts, targets, words, strict=True)]
+    encoded = zip(vocab.encode(sources), targets, strict=True)
+    return [([*source, vocab.eos], [*target, vocab.eos]) for source, target in encoded]
+
+
+def _with_words(text: str, ids: list[int], words: list[list[int]]) -> list[int]:
+    """A tree's symbols and their ids, with the pieces of each word before the word's symbol."""
+    left, found = iter(words), list[int]()
+    for symbol, place in zip(text.split(), ids, strict=True):
+        found += [*next(left), place] if is_of_a_word(symbol) else [place]
+    return found
 
 
 def _shortened(source: list[int], limit: int, eos: int) -> list[int]:

@@ -115,7 +115,11 @@ def form(data: DataConfig) -> dict[str, str]:
 
 def linear(data: DataConfig) -> Linear:
     """How this configuration writes trees as symbols."""
-    return Linear(keeps_tags=data.tags == "kept", labels_closing=data.closing == "labelled")
+    return Linear(
+        keeps_tags=data.tags == "kept",
+        labels_closing=data.closing == "labelled",
+        copies_words=data.words == "copied",
+    )
 
 
 def load(path: Path) -> list[Tree]:

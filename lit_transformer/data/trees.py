@@ -152,16 +152,23 @@ def normalised(tree: Tree) -> Tree | None:
     return Tree(label, children) if children else None
 
 
+def is_of_a_word(symbol: str) -> bool:
+    """Whether it is, and no bracket."""
+    return bool(symbol) and symbol[0] not in "()"
+
+
 @final
 class Linear:
     """Trees as sequences of symbols, and back.
 
     `keeps_tags`: a word's symbol is its tag, else XX. `labels_closing`: a closing bracket repeats
-    its label, else it is a bare one.
+    its label, else it is a bare one. `copies_words`: in an output the word's own text stands before
+    its symbol, an empty symbol for each piece, and is passed over.
     """
 
-    def __init__(self, keeps_tags: bool, labels_closing: bool) -> None:
+    def __init__(self, *, keeps_tags: bool, labels_closing: bool, copies_words: bool) -> None:
         self._keeps_tags, self._labels_closing = keeps_tags, labels_closing
+        self.copies_words = copies_words
 
     def symbols(self, tree: Tree) -> list[str]:
         found: list[str] = []
@@ -194,6 +201,8 @@ class Linear:
         left = iter(words)
         root: Tree | None = None
         for symbol in symbols:
+            if not symbol and self.copies_words:
+                continue
             if root is not None:
                 raise ValueError(f"{symbol} behind the end of the tree")
             if symbol.startswith("("):

@@ -54,6 +54,12 @@ class Vocab:
         ids: list[list[int]] = self._processor.encode(list(texts), num_threads=threads)
         return ids
 
+    def encode_words(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Ids of each word of texts whose words stand between spaces."""
+        words = [text.split() for text in texts]
+        ids = iter(self.encode([word for one in words for word in one]))
+        return [[next(ids) for _ in one] for one in words]
+
     def encode_symbols(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of symbols that stand between spaces; those that training did not have are unk."""
         piece = self._processor.piece_to_id

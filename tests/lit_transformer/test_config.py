@@ -37,6 +37,7 @@ DEFAULTS_OF_NUMERICS_2 = {
     "data.tags": "normalised",
     "data.closing": "labelled",
     "data.examples": "sentences",
+    "data.words": "omitted",
     "data.train_sentences": None,
     "data.tokenizer": "bpe",
     "data.vocabulary_size": 37_000,

@@ -11,7 +11,7 @@ from lit_transformer.data.trees import Linear, Tree
 from lit_transformer.data.trees import read as read_trees
 from tests.lit_transformer.treebank import TREES
 
-FORM = Linear(keeps_tags=False, labels_closing=True)
+FORM = Linear(keeps_tags=False, labels_closing=True, copies_words=False)
 
 
 def one(text: str) -> Tree:

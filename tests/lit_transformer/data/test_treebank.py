@@ -67,6 +67,29 @@ def test_symbols_come_back_from_the_joint_vocabulary(wsj, tmp_path):
     assert words.encode_symbols(["(S (NEW"])[0][1] == vocab.Vocab.unk
 
 
+def test_copied_words_stand_before_their_symbols(wsj, tmp_path):
+    (wsj / "22" / "wsj_2201.mrg").write_text("( (S (NP (NN dogs)) (VP (VBZ is) (NX (NN Zoë)))))\n")
+    data, cache = of(wsj, tags="kept", words="copied"), tmp_path / "cache"
+    corpus = corpora.prepare(data, cache)
+    assert corpus.parts["valid"].targets() == ["(S (NP NN )NP (VP VBZ (NX NN )NX )VP )S"]
+    words = vocab.train(corpus, data, cache)
+    target = translation.tokenize(corpus, words, data, "valid", cache).target(0)
+    pieces = words.pieces(target[:-1])
+    dogs, is_, zoe = (words.pieces(one) for one in words.encode_words(["dogs is Zoë"])[0])
+    assert "".join(dogs) == "▁dogs"
+    assert len(dogs) > 1
+    unknown = words.pieces([words.unk])  # of a label that training does not have
+    assert pieces == [
+        *("(S", "(NP", *dogs, "NN", ")NP"),
+        *("(VP", *is_, "VBZ", *unknown, *zoe, "NN", *unknown, ")VP", ")S"),
+    ]
+    symbols = words.decode_symbols(target[:-1])
+    assert [symbol for symbol in symbols if symbol] == [
+        *("(S", "(NP", "NN", ")NP", "(VP", "VBZ", "NN", ")VP", ")S")
+    ]
+    assert treebank.linear(data).tree(symbols, ["x", "y", "z"]).words == ["x", "y", "z"]
+
+
 def test_constituents_are_pairs_too_each_once_and_scores_are_of_sentences(wsj, tmp_path):
     nested = "( (S (NP (NP (DT the) (NN dog)) (PP (IN of) (NP (NNP Anna)))) (VP (VP (VBZ is)))))\n"
     (wsj / "02" / "wsj_0201.mrg").write_text(nested)

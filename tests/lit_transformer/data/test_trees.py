@@ -21,8 +21,11 @@ from lit_transformer.data.trees import (
 from tests.lit_transformer.treebank import TREES
 
 HERE = Path("wsj_0001.mrg")
-FORMS = [Linear(*choice) for choice in product((False, True), repeat=2)]
-VINYALS = Linear(keeps_tags=False, labels_closing=True)
+FORMS = [
+    Linear(keeps_tags=kept, labels_closing=labelled, copies_words=copied)
+    for kept, labelled, copied in product((False, True), repeat=3)
+]
+VINYALS = Linear(keeps_tags=False, labels_closing=True, copies_words=False)
 TREEBANK = """
 ( (S
     (NP-SBJ-1 (NNP Ms.) (NNP Haag) )
@@ -119,7 +122,7 @@ def test_normalising_twice_is_normalising_once(tree):
 def test_symbols_are_brackets_with_labels_and_one_for_each_word():
     tree = one("(S (NP (NNP John)) (VP (VBZ has) (NP (DT a) (NN dog))) (. .))")
     assert " ".join(VINYALS.symbols(tree)) == "(S (NP XX )NP (VP XX (NP XX XX )NP )VP XX )S"
-    plain = Linear(keeps_tags=True, labels_closing=False)
+    plain = Linear(keeps_tags=True, labels_closing=False, copies_words=False)
     assert " ".join(plain.symbols(tree)) == "(S (NP NNP ) (VP VBZ (NP DT NN ) ) . )"
 
 
