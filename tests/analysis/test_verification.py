@@ -494,3 +494,17 @@ def test_verifying_needs_neither_torch_nor_mlflow_nor_a_network() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_key_that_came_after_the_report_is_no_difference_at_its_default(grammar) -> None:
+    content = json.loads(grammar.json.read_text("utf-8"))
+    for row in content["rows"]:
+        del row["settings"]["model.norm"]
+    text = rendering.as_text(content)
+    assert differences_of(grammar.json, text, grammar.table, grammar.sections) == []
+    for row in content["rows"]:
+        del row["settings"]["data.corpus"]  # grammar, and no default
+    found = differences_of(
+        grammar.json, rendering.as_text(content), grammar.table, grammar.sections
+    )
+    assert [one.stated for one in found] == ["nothing"] * len(content["rows"])
