@@ -327,6 +327,23 @@ def test_a_row_without_its_trials_is_taken_as_it_stands(world: World) -> None:
     assert [row.verdict for row in again.rows] == ["worse", "worse", "same"]
 
 
+@pytest.mark.parametrize("end", ["finished", "diverged"])
+def test_a_row_between_two_looks_stands_as_at_the_first(world: World, end: str) -> None:
+    """Its trials of the next look are over, and those of other rows are not yet."""
+    with pytest.raises(SystemExit):
+        world.sweep(world.deciding(margin=0.5), stop_after=12)
+    (stored,) = decisions.read(world.root, "tiny", "toy", world.trials)
+    standing = {row.arm: (row.verdict, row.seeds) for row in stored.rows}
+    assert standing == {"far": ("worse", 3), "near": ("open", 3), "like": ("open", 3)}
+    some = [t for t in world.trials if t.arm in ("base", "near") and t.seed in (4, 5)]
+    planned = sweep.plan(some, Root(world.root))
+    ends = {trial.digest: end for trial in some if trial.arm == "near"}
+    runner = Scripted(world.by_digest, ends if end == "diverged" else {})
+    sweep.run(planned, Root(world.root), runner, Watcher(), Watcher())
+    assert all(item.state.is_over for item in planned)
+    assert recomputed(stored, sweep.plan(world.trials, Root(world.root))) == stored
+
+
 def test_a_row_that_lost_a_seed_stays_undecided(world: World) -> None:
     lost = next(t for t in world.trials if (t.arm, t.seed) == ("near", 4))
     stored, planned = swept_again(world, **{lost.digest: "diverged"})
