@@ -237,9 +237,10 @@ def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -
 
     A test that takes the seeds as fixed beforehand holds no level where scores chose their number.
     """
-    scores = {row.arm: row.scores(metric) for row in rows if not _decided(row, sequential)}
+    scores = {row.arm: row.scores(metric) for row in rows}
     base = BASE if BASE in scores else rows[0].arm
-    others = {arm: values for arm, values in scores.items() if arm != base}
+    decided = {row.arm for row in rows if _decided(row, sequential)}
+    others = {arm: scores[arm] for arm in scores if arm != base and arm not in decided}
     found = significance.verdicts(scores[base], others, MARGIN)
     return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
 

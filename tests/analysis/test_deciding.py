@@ -376,6 +376,18 @@ def test_a_table_says_how_its_seeds_were_given_and_what_was_decided(world: World
     assert {row.verdict for row in made.rows} == {None}  # no test that takes seeds as fixed
 
 
+def test_a_table_without_base_has_the_verdicts_of_the_looks(world: World) -> None:
+    """As `ablate report --only far,near` makes it."""
+    world.sweep(world.deciding())
+    some = [trial for trial in world.trials if trial.arm in ("far", "near")]
+    found = decisions.read(world.root, "tiny", "toy", some)
+    heading = Heading("tiny", "1", "toy", "", "ablate sweep", {})
+    made = tables.build(heading, some, list[runs.Found](), None, sequential=found)
+    standing = [made.decided(row) for row in made.rows]
+    assert [one[0].verdict for one in standing if one] == ["worse", "better"]
+    assert {row.verdict for row in made.rows} == {None}
+
+
 def test_a_table_of_other_trials_says_nothing_of_it(world: World) -> None:
     world.sweep(world.deciding())
     others = world.toy.trials([1], sets=["train.steps=20"])
