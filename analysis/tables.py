@@ -112,6 +112,8 @@ class Table:
     """What devices are taken to sustain, for the paper's definition of training cost."""
     sequential: tuple[Decisions, ...]
     """Sweeps that gave these rows their seeds until decided."""
+    tracked: tuple[Found, ...]
+    """What the tracker held when the table was built; a sweep may go on meanwhile."""
 
     @property
     def base(self) -> Row:
@@ -200,7 +202,8 @@ def build(
             f"study {heading.study} in setting {heading.setting} lists no trial: "
             "a table needs at least one row and one seed"
         )
-    known = [priced(run, rates) for run in counting.read_runs(found)]
+    tracked = tuple(found)
+    known = [priced(run, rates) for run in counting.read_runs(tracked)]
     answers = counting.by_trial(known)
     arms: dict[str, list[ExpectedTrial]] = {}
     for trial in trials:
@@ -229,6 +232,7 @@ def build(
         scored=scored,
         rates=tuple(rates),
         sequential=tuple(sequential),
+        tracked=tracked,
     )
 
 
