@@ -233,7 +233,7 @@ def plan(
         _say(line)
     if found:
         console.print(prospects.grid(found, count))
-    for line in prospects.lines(found, count, made.scorer):
+    for line in prospects.lines(found, count, made):
         _say(line)
 
 

@@ -34,8 +34,11 @@ def grid(found: Sequence[Prospect], seeds: int) -> Grid:
     return shown
 
 
-def lines(found: Sequence[Prospect], seeds: int, scorer: str) -> list[str]:
+def lines(found: Sequence[Prospect], seeds: int, table: Table) -> list[str]:
     """What the grid's numbers are, and which rows no sensible number of seeds decides."""
+    scorer = table.scorer
+    if len(table.rows) < 2:
+        return [f"seeds show differences between rows, and {table.base.arm} is alone"]
     if not found:
         return [
             "what the seeds can show is not known: no row has two finished seeds; "
