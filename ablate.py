@@ -334,7 +334,9 @@ def status(
     study: StudyName,
     setting: SettingName,
     only: Only = "",
-    seeds: Seeds = "1",
+    seeds: Annotated[
+        str, typer.Option(help="As for sweep; empty: 1, and those given until decided.")
+    ] = "",
     sets: Sets = None,
     root: RootFolder = HERE,
     as_json: Json = False,
@@ -343,7 +345,10 @@ def status(
     from experiments import display, mirror
     from experiments.sweep import Root, plan
 
-    trials = _expand(*_load(study, setting), seeds, only, sets)
+    chosen, where = _load(study, setting)
+    trials = _expand(chosen, where, seeds or "1", only, sets)
+    if not seeds and (root / "mlruns" / "sequential").is_dir():  # else nobody needs numpy
+        trials = _given(chosen, where, trials, only, sets, root)
     planned, stale = plan(trials, Root(root)), mirror.stale(root, trials)
     if as_json:
         print(json.dumps(display.status_json(planned, stale), indent=1))
@@ -666,6 +671,25 @@ def _deciding(
     trials = _expand(study, setting, str(most), only, sets)
     within = significance.MARGIN if margin is None else margin
     return Deciding(trials, study.score, most, within or None, root)
+
+
+def _given(
+    study: Study,
+    setting: Setting,
+    first: list[Trial],
+    only: str,
+    sets: Sequence[str] | None,
+    root: Path,
+) -> list[Trial]:
+    """The trials of seed 1, and those that sweeps until decided have asked for."""
+    from analysis import decisions
+
+    found = decisions.read(root, study.name, setting.name, first)
+    most = max((one.design.most_seeds for one in found), default=1)
+    known = {trial.digest for trial in first}
+    known |= {digest for one in found for own in one.given.values() for digest in own}
+    trials = _expand(study, setting, str(most), only, sets)
+    return [trial for trial in trials if trial.digest in known]
 
 
 def _seeds_run(root: Path, study: Study, setting: Setting) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from analysis import runs
+from analysis.deciding import Deciding
 from experiments import checkout, store
 from lit_transformer.record import Record, read_lines
 from tests.experiments import repository
@@ -328,6 +329,17 @@ def decided(swept: Swept, toy: Toy, tmp_path_factory: pytest.TempPathFactory) ->
 
 def until_words(toy: Toy, root: Path, *more: object) -> list[object]:
     return sweep_words(toy, root, "--until", "decided", "--most-seeds", 3, *more)
+
+
+def test_a_status_knows_the_seeds_that_were_given_until_decided(toy: Toy, tmp_path: Path) -> None:
+    some = [trial for trial in toy.trials(range(1, 9)) if trial.arm in ("base", "A")]
+    Deciding(some, "valid", 8, None, tmp_path).begin()
+    done = ablate("status", toy.study, "--setting", toy.setting, "--root", tmp_path, "--json")
+    found = [(trial["arm"], trial["seed"]) for trial in json.loads(done.out)["trials"]]
+    others = {trial.arm for trial in toy.trials([1])} - {"base", "A"}
+    expected = {(arm, seed) for arm in ("base", "A") for seed in (1, 2, 3)}
+    assert {*found} == expected | {(arm, 1) for arm in others}
+    assert len(found) == len({*found})
 
 
 def test_a_sweep_until_decided_trains_what_is_lacking_and_says_how_seeds_were_given(
