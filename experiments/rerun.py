@@ -135,13 +135,19 @@ def environment_now(gpu: str | None, devices: int, threads: int) -> dict[str, An
     torch's import and the GPU's memory with it."""
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     told = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": gpu or ""}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "lit_transformer.environment", str(devices), str(threads)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        env={**os.environ, **told},
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "lit_transformer.environment", str(devices), str(threads)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env={**os.environ, **told},
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"device {gpu or 'cpu'}: does not say what it is within {PATIENCE_S:g} s; give the "
+            "same command again when the machine is less busy"
+        ) from None
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or [""])[-1]
         raise ConfigError(f"device {gpu or 'cpu'}: cannot be asked what it is: {reason}")

@@ -196,6 +196,12 @@ def test_this_machine_tells_of_itself_what_a_trial_would() -> None:
     assert told == json.loads(json.dumps(describe(torch.device("cpu"), 1, 3)))
 
 
+def test_a_device_that_does_not_answer_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerun, "PATIENCE_S", 0.001)
+    with pytest.raises(ConfigError, match=r"device cpu: does not say .* within .* s; .* again"):
+        rerun.environment_now(None, 1, 3)
+
+
 def test_uncommitted_arithmetic_is_another_too(then: Origin, config: RunConfig) -> None:
     older = then._replace(digest="0123456789abcdef")
     assert found(older, config) == []  # --at-commit: the digest of this code says nothing
