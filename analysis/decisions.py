@@ -119,6 +119,8 @@ def parse(content: Mapping[str, Any]) -> Decisions:
     rows = tuple(_decision(row) for row in content["rows"])
     if strange := {content["base"], *(row.arm for row in rows)} - {*content["given"]}:
         raise ValueError(f"{strange} was given no seed")
+    if content["margin"] is None and any(row.verdict == "same" for row in rows):
+        raise ValueError("the same, within no margin")
     return Decisions(
         **{name: content[name] for name in ("study", "version", "setting", "measure", "base")},
         design=Design(content["comparisons"], content["most_seeds"], content["margin"]),

@@ -275,6 +275,7 @@ def test_what_is_only_planned_is_not_written(world: World) -> None:
         '"verdict": "sure"',
         '"given": []',
         '"comparisons": 0',
+        '"margin": null',
     ],
 )
 def test_a_damaged_record_is_named_with_its_remedy(world: World, harm: str) -> None:
@@ -288,6 +289,9 @@ def test_a_damaged_record_is_named_with_its_remedy(world: World, harm: str) -> N
             harm = json.dumps({**whole, "rows": [{**whole["rows"][0], "verdict": "sure"}]})
         case '"given": []':
             harm = json.dumps({**whole, "given": []})
+        case '"margin": null':  # and a row that is the same within it
+            rows = [{**whole["rows"][0], "verdict": "same"}]
+            harm = json.dumps({**whole, "rows": rows, "margin": None})
         case '"comparisons": 0':
             harm = json.dumps({**whole, "comparisons": 0})
     place.write_text(harm)
