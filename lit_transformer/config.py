@@ -14,7 +14,7 @@ NUMERICS = 2
 """Raised when a default or the arithmetic changes, so that old digests are never reused."""
 
 AttentionKind = Literal["scaled", "unscaled", "additive"]
-PositionKind = Literal["sinusoidal", "learned"]
+PositionKind = Literal["sinusoidal", "learned", "none", "concatenated"]
 NormPlace = Literal["post", "pre"]
 CorpusName = Literal[
     "grammar", "multi30k", "wmt14", "files", "grammar_trees", "wsj_sample", "treebank"
@@ -78,9 +78,10 @@ class ModelConfig(Config):
     """How a query is compared with a key: dot product over sqrt(d_k), plain dot product, or an
     additive network (section 3.2.1)."""
     positions: PositionKind = "sinusoidal"
-    """Where a token learns its place: sinusoids or a learned table (section 3.5; row E)."""
+    """What tells tokens' places: sinusoids or a learned table, added to embeddings (section 3.5;
+    row E); concatenated, the sinusoids of the paper's code; or none."""
     max_positions: Count = 512
-    """Rows of the learned position table; sinusoids need none."""
+    """Rows of the learned position table; no other kind has an end."""
     norm: NormPlace = "post"
     """post: LayerNorm(x + Sublayer(x)) as in section 5.4; pre: x + Sublayer(LayerNorm(x)), with a
     last LayerNorm after each stack."""
@@ -104,9 +105,9 @@ class ModelConfig(Config):
         return self.d_v or self.d_model // self.heads
 
     @property
-    def position_rows(self) -> int:
-        """Rows of each position table that is trained; 0 where places are computed."""
-        return self.max_positions if self.positions == "learned" else 0
+    def position_weights(self) -> int:
+        """Trained numbers that tell places, in each of the two stacks."""
+        return self.max_positions * self.d_model if self.positions == "learned" else 0
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -115,7 +116,11 @@ class ModelConfig(Config):
                 f"model.heads={self.heads}: model.d_model={self.d_model} is not a multiple of "
                 f"{self.heads}; set model.d_k and model.d_v explicitly"
             )
-        if self.positions == "sinusoidal" and self.d_model % 2:
+        return self
+
+    @model_validator(mode="after")
+    def _waves_come_in_pairs(self) -> Self:
+        if self.positions in ("sinusoidal", "concatenated") and self.d_model % 2:
             raise ValueError(
                 f"model.d_model={self.d_model}: sinusoids come in pairs of sine and cosine; "
                 "use an even d_model or model.positions=learned"

@@ -19,7 +19,7 @@ class Parameters(NamedTuple):
     embedding: int
     """The one matrix of section 3.4, counted once."""
     positions: int
-    """Learned position tables, one for the source and one for the target."""
+    """What is learned to tell places, for the source and for the target."""
     non_embedding: int
 
     @property
@@ -37,7 +37,7 @@ def parameters(model: ModelConfig, vocab_size: int) -> Parameters:
     last_norms = 2 * norm if model.norm == "pre" else 0
     return Parameters(
         embedding=vocab_size * model.d_model,
-        positions=_position_weights(model),
+        positions=2 * model.position_weights,
         non_embedding=model.layers * (encoder_layer + decoder_layer) + last_norms,
     )
 
@@ -105,10 +105,6 @@ def _attention_weights(model: ModelConfig) -> int:
 
 def _additive_weights(model: ModelConfig) -> int:
     return model.heads * model.key_width if model.attention == "additive" else 0
-
-
-def _position_weights(model: ModelConfig) -> int:
-    return 2 * model.position_rows * model.d_model
 
 
 def _flops_of_a_look(model: ModelConfig) -> int:

@@ -3,6 +3,7 @@
 # T positions, D d_model
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import assert_never, final
 
 import torch
@@ -20,30 +21,67 @@ class Positions(nn.Module, ABC):
         """The sum. x (..., D); each token's `place` in its sequence, from 0, is below `length`."""
 
 
+@final
+class NoPositions(Positions):
+    """What the decoder's mask leaves to be known of order, and nothing more."""
+
+    def forward(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+        return x
+
+
 def sinusoids(length: int, d_model: int) -> Tensor:
     """PE(pos, 2i) = sin(pos / 10000^(2i / d_model)), PE(pos, 2i + 1) = cos(same) -> (T, D)."""
-    position_T1 = torch.arange(length, dtype=torch.float64)[:, None]
     even = torch.arange(0, d_model, 2, dtype=torch.float64)
-    angle = position_T1 / 10_000 ** (even / d_model)
+    angle = _places(length) / 10_000 ** (even / d_model)
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1).float()
+
+
+def concatenated_sinusoids(length: int, d_model: int) -> Tensor:
+    """PE(pos, i) = sin(pos / 10000^(i / (d_model / 2 - 1))), PE(pos, d_model / 2 + i) = cos(same)
+    -> (T, D), as in tensor2tensor.
+
+    Unlike section 3.5's, the slowest wave is exactly 10000 times as long as the fastest.
+    """
+    i = torch.arange(d_model // 2, dtype=torch.float64)
+    angle = _places(length) / 10_000 ** (i / max(d_model // 2 - 1, 1))
+    return torch.cat((angle.sin(), angle.cos()), dim=-1).float()
+
+
+def _places(length: int) -> Tensor:
+    return torch.arange(length, dtype=torch.float64)[:, None]
+
+
+@final
+class Waves:
+    """A table (T, width) that grows; no length is the last.
+
+    Not a buffer of a module: processes that train together would compare its shapes.
+    """
+
+    def __init__(self, form: Callable[[int, int], Tensor], width: int) -> None:
+        self.form, self.width = form, width
+        self.table_TD = form(128, width)
+
+    def at(self, place: Tensor, length: int) -> Tensor:
+        """-> (..., width), for places below `length`."""
+        table_TD = self.table_TD  # a search in another thread may replace it meanwhile
+        if length > len(table_TD):
+            table_TD = self.table_TD = self.form(2 * length, self.width)
+        if table_TD.device != place.device:
+            table_TD = self.table_TD = table_TD.to(place.device)
+        return functional.embedding(place, table_TD)
 
 
 @final
 class SinusoidalPositions(Positions):
-    """Fixed waves; no length is the last."""
+    """Fixed waves."""
 
-    def __init__(self, cfg: ModelConfig) -> None:
+    def __init__(self, form: Callable[[int, int], Tensor], cfg: ModelConfig) -> None:
         super().__init__()
-        # Not a buffer: it grows, and processes that train together would compare its shapes.
-        self.table_TD = sinusoids(128, cfg.d_model)
+        self.waves = Waves(form, cfg.d_model)
 
     def forward(self, x: Tensor, place: Tensor, length: int) -> Tensor:
-        table_TD = self.table_TD  # a search in another thread may replace it meanwhile
-        if length > len(table_TD):
-            table_TD = self.table_TD = sinusoids(2 * length, x.size(-1))
-        if table_TD.device != x.device:
-            table_TD = self.table_TD = table_TD.to(x.device)
-        return x + functional.embedding(place, table_TD)
+        return x + self.waves.at(place, length)
 
 
 @final
@@ -69,8 +107,12 @@ class LearnedPositions(Positions):
 def build_positions(cfg: ModelConfig) -> Positions:
     match cfg.positions:
         case "sinusoidal":
-            return SinusoidalPositions(cfg)
+            return SinusoidalPositions(sinusoids, cfg)
         case "learned":
             return LearnedPositions(cfg)
+        case "none":
+            return NoPositions()
+        case "concatenated":
+            return SinusoidalPositions(concatenated_sinusoids, cfg)
         case _ as never:
             assert_never(never)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lit_transformer.config import ModelConfig
-from lit_transformer.model.positions import sinusoids
+from lit_transformer.model.positions import concatenated_sinusoids, sinusoids
 from lit_transformer.model.transformer import Transformer
 
 # T queries, S keys, D d_model
@@ -50,12 +50,16 @@ class Plain:
         return self.last_norm(x, "decoder_norm")
 
     def embed(self, ids: list[int], positions: str) -> Tensor:
-        if self.cfg.positions == "learned":
-            table = self.parameters[f"{positions}.table_TD"]
-        else:
-            table = sinusoids(len(ids), self.cfg.d_model)
-        embedded = self.parameters["embedding.weight"][torch.tensor(ids)]
-        return embedded * self.cfg.d_model**0.5 + table[: len(ids)]
+        embedded = self.parameters["embedding.weight"][torch.tensor(ids)] * self.cfg.d_model**0.5
+        match self.cfg.positions:
+            case "learned":
+                return embedded + self.parameters[f"{positions}.table_TD"][: len(ids)]
+            case "sinusoidal":
+                return embedded + sinusoids(len(ids), self.cfg.d_model)
+            case "concatenated":
+                return embedded + concatenated_sinusoids(len(ids), self.cfg.d_model)
+            case "none":
+                return embedded
 
     def around(self, x: Tensor, name: str, sublayer) -> Tensor:
         if self.cfg.norm == "post":

@@ -1,11 +1,15 @@
 import math
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
 import torch
 
 from lit_transformer.config import ModelConfig, PositionKind
-from lit_transformer.model.positions import build_positions, sinusoids
+from lit_transformer.model.positions import build_positions, concatenated_sinusoids, sinusoids
+
+ADDED: list[PositionKind] = ["sinusoidal", "concatenated", "learned"]
+"""The kinds that add to embeddings."""
 
 
 def config(kind: PositionKind) -> ModelConfig:
@@ -30,6 +34,19 @@ def test_sinusoids_are_the_formula_of_section_3_5(position: int, i: int) -> None
     assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
 
 
+@pytest.mark.parametrize(("position", "i"), [(0, 0), (1, 3), (77, 0), (299, 255)])
+def test_concatenated_waves_are_those_of_the_papers_code(position: int, i: int) -> None:
+    """tensor2tensor's get_timing_signal_1d: the exponent's denominator is one less."""
+    table = concatenated_sinusoids(300, 512)
+    angle = position * math.exp(i * -(math.log(10_000) / (512 // 2 - 1)))
+    assert table[position, i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+    assert table[position, 256 + i].item() == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+def test_one_pair_of_waves_is_the_same_either_way() -> None:
+    assert torch.equal(concatenated_sinusoids(300, 2), sinusoids(300, 2))
+
+
 @pytest.mark.parametrize("kind", get_args(PositionKind))
 def test_a_later_start_is_the_rest_of_a_sequence(kind: PositionKind) -> None:
     positions = build_positions(config(kind))
@@ -41,16 +58,28 @@ def test_a_later_start_is_the_rest_of_a_sequence(kind: PositionKind) -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(PositionKind))
+def test_only_three_kinds_touch_the_embeddings(kind: PositionKind) -> None:
+    x_TD = torch.randn(3, 8)
+    same = torch.equal(build_positions(config(kind))(x_TD, torch.arange(3), 3), x_TD)
+    assert same == (kind not in ADDED)
+
+
+@pytest.mark.parametrize("kind", ADDED)
 def test_places_differ_and_sentences_do_not(kind: PositionKind) -> None:
     added = build_positions(config(kind))(torch.zeros(2, 300, 8), torch.arange(300), 300)
     assert torch.equal(added[0], added[1])
     assert len(torch.unique(added[0], dim=0)) == 300
 
 
-def test_sinusoids_have_no_last_length() -> None:
-    positions = build_positions(config("sinusoidal"))
+@pytest.mark.parametrize(
+    ("kind", "form"), [("sinusoidal", sinusoids), ("concatenated", concatenated_sinusoids)]
+)
+def test_waves_have_no_last_length(
+    kind: PositionKind, form: Callable[[int, int], torch.Tensor]
+) -> None:
+    positions = build_positions(config(kind))
     place = torch.tensor([5000])
-    assert torch.equal(positions(torch.zeros(1, 8), place, 5001)[0], sinusoids(5001, 8)[5000])
+    assert torch.equal(positions(torch.zeros(1, 8), place, 5001)[0], form(5001, 8)[5000])
 
 
 def test_learned_positions_end_with_their_table() -> None:
@@ -60,6 +89,7 @@ def test_learned_positions_end_with_their_table() -> None:
 
 
 def test_only_learned_positions_are_trained_or_saved() -> None:
-    assert not build_positions(config("sinusoidal")).state_dict()
+    for kind in get_args(PositionKind):
+        assert (kind == "learned") == bool(build_positions(config(kind)).state_dict())
     learned = build_positions(config("learned"))
     assert [tuple(p.shape) for p in learned.parameters()] == [(300, 8)]

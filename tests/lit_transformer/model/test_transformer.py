@@ -148,6 +148,20 @@ def test_a_later_token_changes_no_earlier_state(
         assert not torch.isclose(now[:, t], states[:, t]).all(dim=-1).any()
 
 
+def test_without_positions_the_encoder_sees_a_set_and_the_decoder_an_order() -> None:
+    model = build(positions="none")
+    order = torch.tensor([3, 1, 0, 4, 2])
+    close(model.encode(SOURCE[:1, order]), model.encode(SOURCE[:1])[:, order])
+    assert not torch.allclose(
+        build().encode(SOURCE[:1, order]), build().encode(SOURCE[:1])[:, order]
+    )
+    first, second = (
+        decode(model, SOURCE[:1], torch.tensor([target]))[0, -1]
+        for target in ([2, 11, 12, 13], [2, 12, 11, 13])
+    )
+    assert not torch.allclose(first, second)
+
+
 def test_padding_is_never_looked_at() -> None:
     model = build()
     memory = model.encode(SOURCE)
