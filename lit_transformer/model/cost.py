@@ -51,17 +51,17 @@ def training_flops(
 ) -> float:
     """Operations to train on pairs of these mean lengths, until `target_tokens` have been seen.
 
-    Forward and backward, in tokens with their end marks, padding left out. A query of the decoder
-    is compared with the keys up to its own; a sum over sentences of squared lengths is taken to be
-    that of equal lengths.
+    Forward and backward, in tokens with their end marks, padding left out. A query is compared with
+    the keys that it may see, in the decoder those up to its own; a sum over sentences of squared
+    lengths is taken to be that of equal lengths.
     """
     linear = 2 * (_attention_weights(model) + 2 * model.d_model * model.d_ff)
     keys_values = 2 * model.d_model * model.heads * (model.key_width + model.value_width)
     queries_output = 2 * _attention_weights(model) - keys_values
     look = _flops_of_a_look(model)
-    encoder = source_length * (linear + look * source_length)
+    encoder = source_length * (linear + look * _keys_seen(model, source_length, sides=2))
     decoder = source_length * keys_values + target_length * (
-        linear + queries_output + look * ((target_length + 1) / 2 + source_length)
+        linear + queries_output + look * (_keys_seen(model, target_length, sides=1) + source_length)
     )
     output = target_length * 2 * model.d_model * vocab_size
     pairs = target_tokens / target_length
@@ -96,6 +96,15 @@ def training_memory(
     pairs = target_tokens / target_length
     kept = pairs * model.layers * (encoder + decoder)
     return 16 * parameters(model, vocab_size).total + _bytes_kept(precision) * kept
+
+
+def _keys_seen(model: ModelConfig, length: float, sides: int) -> float:
+    """By a query of self-attention, on average over a sentence's; itself is one."""
+    if model.window is None or model.window >= length - 1:
+        return length if sides == 2 else (length + 1) / 2
+    # On each side, the first token lacks `window` neighbours, the next one fewer.
+    lacking = model.window * (model.window + 1) / 2
+    return 1 + sides * (model.window - lacking / length)
 
 
 def _attention_weights(model: ModelConfig) -> int:
