@@ -100,7 +100,7 @@ class Searching:
     @property
     def is_done(self) -> bool:
         """Whether all was asked, and every end is told."""
-        whole = len(self._found) == self._search.trials
+        whole = len(self._found) >= self._search.trials
         return whole and all(one.end is not None for one in self._found)
 
     def states(self) -> list[str]:
@@ -116,7 +116,7 @@ class Searching:
 
     def plan(self) -> list[str]:
         """What is searched and how, to be told."""
-        search, left = self._search, self._search.trials - len(self._found)
+        search, left = self._search, max(self._search.trials - len(self._found), 0)
         objectives = [self._score if name == "score" else name for name in search.objectives]
         pruner = f", pruned by {search.pruner.name} on {self._curve}" if search.pruner else ""
         ends = [one.end for one in self._found]
