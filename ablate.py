@@ -226,9 +226,9 @@ def plan(
     say = _say_on_stderr if as_json else _say
     if not as_json:
         _tell_plan(planned, told)
+    made = assembly.table(chosen, where, trials, root, "")  # a store that is away is told first
     outlook = _measured(planned, root, slots, at_once, fresh, say)
     count = len({trial.seed for trial in trials})
-    made = assembly.table(chosen, where, trials, root, "")
     found = prospects.of(made, count, spread, difference)
     if as_json:
         content = {**plan_display.plan_json(outlook), "power": prospects.as_object(found)}
@@ -438,14 +438,15 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Recompute every number of a report from the evidence beside it; nothing is fetched."""
-    from analysis import verdict, verification
+    from analysis import verification, verification_text
     from experiments.sweep import Root
 
     given = _overrides(sets)
     if strange := [key for key in given if not key.startswith(verification.PATHS)]:
         raise _usage(f"--set {strange[0]}: verify takes {', '.join(verification.PATHS)} alone")
     outcome = verification.verify(report, evidence, given, Root(root).cache)
-    print(verdict.json_text(outcome) if as_json else verdict.text(outcome), end="")
+    told = verification_text.json_text(outcome) if as_json else verification_text.text(outcome)
+    print(told, end="")
     raise typer.Exit(1 if outcome.differences else 0)
 
 

@@ -85,7 +85,11 @@ def csv_text(table: Table) -> str:
 
 def json_text(table: Table, sections: Sequence[Section] = ()) -> str:
     """`as_object` as UTF-8 text, indented."""
-    return indented(as_object(table, sections), "\n") + "\n"
+    return as_text(as_object(table, sections))
+
+
+def as_text(content: dict[str, object]) -> str:
+    return indented(content, "\n") + "\n"
 
 
 def indented(value: object, edge: str) -> str:

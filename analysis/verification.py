@@ -20,8 +20,8 @@ from analysis.sources import PATHS as PATHS
 from analysis.sources import Unpacked
 from analysis.tables import Heading, Table
 from experiments.store import StoreError
-from lit_transformer.config import NUMERICS
-from lit_transformer.config_io import ConfigError, Given
+from lit_transformer.config import NUMERICS, RunConfig
+from lit_transformer.config_io import ConfigError, Given, flatten
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.record import DAMAGE
 
@@ -149,8 +149,9 @@ def differences_of(
     report: Path, text: str, table: Table, sections: Sequence[Section]
 ) -> list[Difference]:
     """Each value of a report's text that is not the table's; if all are, its first other line."""
-    own = rendering.json_text(table, sections)
-    expected, stated = _parsed(report, own), _parsed(report, text)
+    stated = _parsed(report, text)
+    own = rendering.as_text(_without_later_keys(rendering.as_object(table, sections), stated))
+    expected = _parsed(report, own)
     ours, theirs = dict(_leaves(expected, ())), dict(_leaves(stated, ()))
     places = [*ours, *(place for place in theirs if place not in ours)]
     found = [
@@ -159,6 +160,20 @@ def differences_of(
         if ours.get(place) != theirs.get(place)
     ]
     return found or ([] if text == own else [_first_line("the JSON's text", text, own)])
+
+
+def _without_later_keys(expected: dict[str, Any], stated: Mapping[str, Any]) -> dict[str, object]:
+    """Without keys at their defaults that the stated rows do not have: the report is older."""
+    defaults = flatten(RunConfig())
+    for row, theirs in zip(expected["rows"], stated["rows"], strict=False):
+        known = theirs.get("settings") if isinstance(theirs, dict) else None
+        if isinstance(known, dict):
+            row["settings"] = {
+                key: value
+                for key, value in row["settings"].items()
+                if key in known or key not in defaults or value != defaults[key]
+            }
+    return expected
 
 
 def _leaves(value: object, place: Place) -> Iterator[tuple[Place, str]]:

@@ -116,17 +116,9 @@ def sentence_statistics(
     Lengths of hypothesis and reference, then n-grams found and there are, each of 1 to 4 tokens.
     """
     import numpy as np
-    from sacrebleu.metrics.bleu import BLEU
 
-    metric = BLEU(effective_order=True)  # of no consequence for counts; False warns of sentences
-    scores = (
-        metric.sentence_score(hypothesis, [reference])
-        for hypothesis, reference in zip(hypotheses, references, strict=True)
-    )
-    return np.array(
-        [(score.sys_len, score.ref_len, *score.counts, *score.totals) for score in scores],
-        dtype=np.float64,
-    )
+    counted = _metrics()["bleu"]._extract_corpus_statistics(hypotheses, [references])
+    return np.array(counted, dtype=np.float64)
 
 
 def bleu_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

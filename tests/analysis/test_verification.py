@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from analysis import assembly, evidence, gathering, latex, rendering, verdict, verification
+from analysis import (
+    assembly,
+    evidence,
+    gathering,
+    latex,
+    rendering,
+    verification,
+    verification_text,
+)
 from analysis.evidence import EvidenceError
 from analysis.gathering import gather
 from analysis.rates import known
@@ -94,8 +102,8 @@ def test_a_report_verifies_and_says_what_from(grammar: Report, tmp_path: Path) -
     assert outcome.differences == []
     assert outcome.files == ["report.md", "report.csv", "report.tex"]
     assert outcome.scores == {"hypotheses": 4 * 4 * 3, "loss": 4 * (4 * 2 + 1)}
-    assert "verified: nothing differs" in verdict.text(outcome)
-    assert json.loads(verdict.json_text(outcome))["verified"] is True
+    assert "verified: nothing differs" in verification_text.text(outcome)
+    assert json.loads(verification_text.json_text(outcome))["verified"] is True
 
 
 def test_trees_are_verified_without_their_words(
@@ -236,7 +244,7 @@ def test_a_digit_that_is_changed_in_any_number_is_found(copy: Report, number: in
     copy.json.write_text(text[: digit.start()] + other + text[digit.end() :], "utf-8")
     outcome = copy.verified()
     assert len(outcome.differences) == 1
-    assert "NOT verified: 1 difference" in verdict.text(outcome)
+    assert "NOT verified: 1 difference" in verification_text.text(outcome)
 
 
 def test_a_changed_cell_is_named_by_row_metric_and_seed(copy: Report) -> None:
@@ -388,7 +396,7 @@ def test_what_the_evidence_lacks_is_told_as_not_recomputed(mine: Made, tmp_path:
     outcome = report.verified()
     assert outcome.differences == []
     assert outcome.scores["nothing"] == 3
-    assert "3  scores not recomputed" in verdict.text(outcome)
+    assert "3  scores not recomputed" in verification_text.text(outcome)
 
 
 def test_the_same_evidence_gives_the_same_bytes(copy: Report, tmp_path: Path) -> None:
@@ -486,3 +494,17 @@ def test_verifying_needs_neither_torch_nor_mlflow_nor_a_network() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_key_that_came_after_the_report_is_no_difference_at_its_default(grammar) -> None:
+    content = json.loads(grammar.json.read_text("utf-8"))
+    for row in content["rows"]:
+        del row["settings"]["model.norm"]
+    text = rendering.as_text(content)
+    assert differences_of(grammar.json, text, grammar.table, grammar.sections) == []
+    for row in content["rows"]:
+        del row["settings"]["data.corpus"]  # grammar, and no default
+    found = differences_of(
+        grammar.json, rendering.as_text(content), grammar.table, grammar.sections
+    )
+    assert [one.stated for one in found] == ["nothing"] * len(content["rows"])
