@@ -356,10 +356,15 @@ def status(
 ) -> None:
     """How every trial of STUDY stands: kind, reason, attempts and where its log is."""
     from experiments import display, mirror
+    from experiments.space import SUGGESTED
     from experiments.sweep import Root, plan
 
     trials = _expand(*_load(study, setting), seeds, only, sets, root)
     planned, stale = plan(trials, Root(root)), mirror.stale(root, trials)
+    planned = [
+        item._replace(settled=item.trial.group == SUGGESTED and item.state.kind == "pruned")
+        for item in planned
+    ]
     if as_json:
         print(json.dumps(display.status_json(planned, stale), indent=1))
     else:
