@@ -87,6 +87,7 @@ def read_events(file: Path) -> list[dict[str, Any]]:
 
 
 def _check_event(event: Mapping[str, Any], asked: int) -> None:
+    shape: Mapping[str, Any]
     match event["event"]:
         case "begun":
             return
@@ -112,9 +113,9 @@ def suggestions(events: Sequence[Mapping[str, Any]]) -> list[Suggestion]:
     for event in events:
         match event["event"]:
             case "asked":
-                names = ("number", "values", "digest", "reason")
-                number = event["number"]
-                found[number] = Suggestion(*(event[name] for name in names), (), None, ())
+                number, values = event["number"], event["values"]
+                about = event["digest"], event["reason"]
+                found[number] = Suggestion(number, values, *about, (), None, ())
             case "followed":
                 one = found[event["number"]]
                 found[one.number] = one._replace(points=(*one.points, float(event["value"])))

@@ -273,10 +273,10 @@ def run(
                 for line in search.look(runner.running):
                     display.say(line)
                 if not waiting and runner.has_room(search.devices):
-                    item = _suggested(search, root)
-                    if item is not None:
-                        waiting = _waiting(_unless_known(item, going, mirror), mirror)
-                        going.append(item)
+                    new = _suggested(search, root)
+                    if new is not None:
+                        waiting = _waiting(_unless_known(new, going, mirror), mirror)
+                        going.append(new)
                         continue
             if not waiting and not runner.running:
                 more = [] if propose is None else proposed(going, root, propose, display.say)
