@@ -188,6 +188,7 @@ def recomputed(stored: Decisions, planned: Sequence[Planned]) -> Decisions:
     """The same, with the verdicts that follow from these trials' scores.
 
     A row stays as it is stored where its trials or base's, up to its last look, are not all there.
+    An open one is looked at where it was: trials of its next look may be over since, or lost.
     """
     scored = _scored(planned, stored.measure)
     there = {item.trial.digest for item in planned}
@@ -196,10 +197,15 @@ def recomputed(stored: Decisions, planned: Sequence[Planned]) -> Decisions:
     for row in stored.rows:
         needed = {d for arm in (row.arm, stored.base) for d in stored.given[arm][: row.seeds]}
         if needed <= there:
-            standing = stored.design.stand(scored.scores.get(row.arm, {}), base)
+            most = row.seeds if row.verdict == "open" else stored.design.most_seeds
+            scores = scored.scores.get(row.arm, {})
+            seen = {seed: score for seed, score in scores.items() if seed <= most}
+            standing = stored.design.stand(seen, base)
             found = _decision(stored.design, row.arm, stored.base, standing, scored)
             lost = row.verdict == "undecided" and found.verdict == "open"  # a seed without a score
-            row = found._replace(verdict=row.verdict, reason=row.reason) if lost else found
+            still = row.verdict == "open" and standing.verdict == "open"  # whatever was lost since
+            kept = lost or still
+            row = found._replace(verdict=row.verdict, reason=row.reason) if kept else found
         rows.append(row)
     return replace(stored, rows=tuple(rows))
 

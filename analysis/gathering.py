@@ -92,8 +92,7 @@ def gather(
         if size > LARGEST:
             return None
     heading = made.heading
-    tracked = source.runs(heading.study, heading.setting)
-    counted = {run.run_id for run in read_runs(tracked)}
+    counted = {run.run_id for run in read_runs(made.tracked)}
     return Evidence(
         format=1,
         numerics=NUMERICS,
@@ -107,7 +106,7 @@ def gather(
             rates=[Rated(**rate._asdict()) for rate in made.rates],
         ),
         trials=[_expected(trial) for trial in trials],
-        runs=[Tracked(**run._asdict()) for run in tracked if run.run_id in counted],
+        runs=[Tracked(**run._asdict()) for run in made.tracked if run.run_id in counted],
         directories={one.trial.digest: one.directory for one in found},
         hypotheses=_hypotheses(found),
         counts=_counts(found),

@@ -61,7 +61,7 @@ def compare(arm: Resampled, base: Resampled) -> Sentences:
     """Tests of the difference of the means over seeds."""
     difference = float(arm.scores_R.mean() - base.scores_R.mean())
     differences_N = arm.scores_RN.mean(0) - base.scores_RN.mean(0)
-    beyond = np.abs(differences_N - differences_N.mean()) > abs(difference)
+    beyond = np.abs(differences_N - differences_N.mean()) >= abs(difference)
     spread = float(differences_N.var())
     return Sentences(
         deviation=spread**0.5,

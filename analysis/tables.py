@@ -113,6 +113,8 @@ class Table:
     """What devices are taken to sustain, for the paper's definition of training cost."""
     sequential: tuple[Decisions, ...]
     """Sweeps that gave these rows their seeds until decided."""
+    tracked: tuple[Found, ...]
+    """What the tracker held when the table was built; a sweep may go on meanwhile."""
 
     @property
     def base(self) -> Row:
@@ -215,7 +217,8 @@ def build(
             f"study {heading.study} in setting {heading.setting} lists no trial: "
             "a table needs at least one row and one seed"
         )
-    known = [priced(run, rates) for run in counting.read_runs(found)]
+    tracked = tuple(found)
+    known = [priced(run, rates) for run in counting.read_runs(tracked)]
     answers = counting.by_trial(known)
     arms: dict[str, list[ExpectedTrial]] = {}
     for trial in trials:
@@ -246,6 +249,7 @@ def build(
         scored=scored,
         rates=tuple(rates),
         sequential=tuple(sequential),
+        tracked=tracked,
     )
 
 
@@ -254,9 +258,10 @@ def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -
 
     A test that takes the seeds as fixed beforehand holds no level where scores chose their number.
     """
-    scores = {row.arm: row.scores(metric) for row in rows if not _decided(row, sequential)}
+    scores = {row.arm: row.scores(metric) for row in rows}
     base = BASE if BASE in scores else rows[0].arm
-    others = {arm: values for arm, values in scores.items() if arm != base}
+    decided = {row.arm for row in rows if _decided(row, sequential)}
+    others = {arm: scores[arm] for arm in scores if arm != base and arm not in decided}
     found = significance.verdicts(scores[base], others, MARGIN)
     return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
 

@@ -42,7 +42,7 @@ def bring_weights(trial: Path, folder: Path) -> tuple[Path, dict[str, int]]:
     record = Record(trial)
     model = config_io.load(record.config).model
     sizes = {name: getattr(model, name) for name in SIZES}
-    for name in ("d_k", "d_v", "attention", "positions", "norm"):
+    for name in ("d_k", "d_v", "attention", "positions", "window", "norm"):
         if getattr(model, name) != getattr(ModelConfig(), name):
             raise ValueError(f"{trial}: model.{name}={getattr(model, name)}: peers lack it")
     if record.vocabulary.read_bytes() != (work.WORKLOAD / "vocabulary.model").read_bytes():

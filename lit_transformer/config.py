@@ -6,7 +6,7 @@ size, device, number of processes) is an argument of the code that needs it.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,7 +14,13 @@ NUMERICS = 2
 """Raised when a default or the arithmetic changes, so that old digests are never reused."""
 
 AttentionKind = Literal["scaled", "unscaled", "additive"]
-PositionKind = Literal["sinusoidal", "learned"]
+PositionKind = Literal[
+    "sinusoidal", "learned", "none", "concatenated", "rotary", "alibi", "relative"
+]
+RELATIVE_BUCKETS = 32
+"""Numbers of a head that relative positions learn (Raffel et al. 2020)."""
+RELATIVE_REACH = 128
+"""From this distance on, in tokens, relative positions tell none apart (the same)."""
 NormPlace = Literal["post", "pre"]
 CorpusName = Literal[
     "grammar", "multi30k", "wmt14", "files", "grammar_trees", "wsj_sample", "treebank"
@@ -78,9 +84,14 @@ class ModelConfig(Config):
     """How a query is compared with a key: dot product over sqrt(d_k), plain dot product, or an
     additive network (section 3.2.1)."""
     positions: PositionKind = "sinusoidal"
-    """Where a token learns its place: sinusoids or a learned table (section 3.5; row E)."""
+    """What tells tokens' places. Added to embeddings: sinusoids or a learned table (section 3.5;
+    row E), or concatenated, the sinusoids of the paper's code. In self-attention: rotary (Su et al.
+    2021), alibi (Press et al. 2022) or relative (T5; Raffel et al. 2020). Or none."""
     max_positions: Count = 512
-    """Rows of the learned position table; sinusoids need none."""
+    """Rows of the learned position table; no other kind has an end."""
+    window: Count | None = None
+    """Self-attention looks this many tokens to each side, in the decoder back (r, section 4); null:
+    at all of them."""
     norm: NormPlace = "post"
     """post: LayerNorm(x + Sublayer(x)) as in section 5.4; pre: x + Sublayer(LayerNorm(x)), with a
     last LayerNorm after each stack."""
@@ -104,9 +115,17 @@ class ModelConfig(Config):
         return self.d_v or self.d_model // self.heads
 
     @property
-    def position_rows(self) -> int:
-        """Rows of each position table that is trained; 0 where places are computed."""
-        return self.max_positions if self.positions == "learned" else 0
+    def position_weights(self) -> int:
+        """Trained numbers that tell places, in each of the two stacks."""
+        match self.positions:
+            case "learned":
+                return self.max_positions * self.d_model
+            case "relative":
+                return RELATIVE_BUCKETS * self.heads
+            case "sinusoidal" | "concatenated" | "none" | "rotary" | "alibi":
+                return 0
+            case _ as never:
+                assert_never(never)
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -115,10 +134,19 @@ class ModelConfig(Config):
                 f"model.heads={self.heads}: model.d_model={self.d_model} is not a multiple of "
                 f"{self.heads}; set model.d_k and model.d_v explicitly"
             )
-        if self.positions == "sinusoidal" and self.d_model % 2:
+        return self
+
+    @model_validator(mode="after")
+    def _waves_come_in_pairs(self) -> Self:
+        if self.positions in ("sinusoidal", "concatenated") and self.d_model % 2:
             raise ValueError(
                 f"model.d_model={self.d_model}: sinusoids come in pairs of sine and cosine; "
                 "use an even d_model or model.positions=learned"
+            )
+        if self.positions == "rotary" and self.key_width % 2:
+            raise ValueError(
+                f"model.positions=rotary: it turns pairs of channels, and a head has "
+                f"d_k={self.key_width}; set an even model.d_k"
             )
         return self
 

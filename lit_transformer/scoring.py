@@ -141,7 +141,8 @@ def p_value(
     """How often chance alone makes the BLEU of two translations differ as much (two-sided).
 
     Paired approximate randomization of sacreBLEU: each sentence's two translations change sides
-    or not, `samples` times. It counts ties as rarer, so where few sentences differ it is too low.
+    or not, `samples` times. It counts ties as rarer, so where few sentences differ it is too low,
+    and where the two score the same it is not asked.
     """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.significance import PairedTest, Result
@@ -149,8 +150,11 @@ def p_value(
     named = [("before", before), ("after", after)]
     test = PairedTest(named, {"bleu": BLEU()}, [references], test_type="ar", n_samples=samples)
     _, scores = test()
-    result = scores["BLEU"][1]
+    first, result = scores["BLEU"]
+    assert isinstance(first, Result)
     assert isinstance(result, Result)
+    if first.score == result.score:
+        return 1.0
     assert result.p_value is not None
     return result.p_value
 

@@ -1,5 +1,6 @@
 """What the words say, held against the code: commands, YAML examples, links, names of files."""
 
+import math
 import re
 import shlex
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import ablate
 from experiments import checking
 from experiments.files import shipped
 from experiments.study import expand, load_setting, load_study
-from lit_transformer.config import ModelConfig, PositionKind
+from lit_transformer.config import PositionKind
 from lit_transformer.config_io import keys, parse_set, parse_yaml
 from lit_transformer.model import positions
 from lit_transformer.record import Record
@@ -188,14 +189,12 @@ def test_the_positions_of_the_page_are_what_it_says() -> None:
     """Tried in the module that they are written for."""
     names = dict(vars(positions))
     exec(next(body for body in blocks(AXIS, "python") if "class " in body), names)
-    halves = names["HalvesPositions"]()
-    place_T = torch.arange(300)
-    whole_TD = halves(torch.zeros(300, 8), place_T, 300)
-    assert torch.equal(halves(torch.zeros(100, 8), place_T[200:], 300), whole_TD[200:])
-    assert len(whole_TD.unique(dim=0)) == 300
-    interleaved = positions.build_positions(ModelConfig(d_model=8, heads=2))
-    fastest_T2 = interleaved(torch.zeros(300, 8), place_T, 300)[:, :2]
-    torch.testing.assert_close(whole_TD[:, [0, 4]], fastest_T2)
+    logarithmic = names["LogarithmicPositions"]()
+    place = torch.arange(4)
+    bias = logarithmic.bias(place[1:2], place)
+    expected = [-math.log(2), 0, -math.log(2), -math.log(3)]
+    torch.testing.assert_close(bias, torch.tensor(expected)[None, None, None])
+    assert logarithmic.turns(place, 4) is None
 
 
 def test_every_promise_names_tests_that_are_there() -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from lit_transformer.config import AttentionKind, ModelConfig
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.packing import Rectangles
+from lit_transformer.model.sight import Sight
 
 SHORT_ROW = 16
 """Below this many float32 elements, a vector register of current CPUs, torch's softmax works one
@@ -181,9 +182,10 @@ class SelfAttention(nn.Module):
         self.queries_keys_values = joint_projection(cfg.d_model, self.widths)
         self.attention = MultiHeadAttention(cfg)
 
-    def forward(self, x_ND: Tensor, bias: Tensor | None, tokens: Rectangles) -> Tensor:
+    def forward(self, x_ND: Tensor, sight: Sight, tokens: Rectangles) -> Tensor:
         q, k, v = tokens.spread(self.queries_keys_values(x_ND), self.heads, self.head_widths)
-        out_ND: Tensor = self.attention(q, KeysValues(k, v), bias, tokens)
+        kv = KeysValues(sight.turn(k), v)
+        out_ND: Tensor = self.attention(sight.turn(q), kv, sight.bias, tokens)
         return out_ND
 
 

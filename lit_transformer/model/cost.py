@@ -19,7 +19,7 @@ class Parameters(NamedTuple):
     embedding: int
     """The one matrix of section 3.4, counted once."""
     positions: int
-    """Learned position tables, one for the source and one for the target."""
+    """What is learned to tell places, for the source and for the target."""
     non_embedding: int
 
     @property
@@ -37,7 +37,7 @@ def parameters(model: ModelConfig, vocab_size: int) -> Parameters:
     last_norms = 2 * norm if model.norm == "pre" else 0
     return Parameters(
         embedding=vocab_size * model.d_model,
-        positions=_position_weights(model),
+        positions=2 * model.position_weights,
         non_embedding=model.layers * (encoder_layer + decoder_layer) + last_norms,
     )
 
@@ -51,17 +51,17 @@ def training_flops(
 ) -> float:
     """Operations to train on pairs of these mean lengths, until `target_tokens` have been seen.
 
-    Forward and backward, in tokens with their end marks, padding left out. A query of the decoder
-    is compared with the keys up to its own; a sum over sentences of squared lengths is taken to be
-    that of equal lengths.
+    Forward and backward, in tokens with their end marks, padding left out. A query is compared with
+    the keys that it may see, in the decoder those up to its own; a sum over sentences of squared
+    lengths is taken to be that of equal lengths.
     """
     linear = 2 * (_attention_weights(model) + 2 * model.d_model * model.d_ff)
     keys_values = 2 * model.d_model * model.heads * (model.key_width + model.value_width)
     queries_output = 2 * _attention_weights(model) - keys_values
     look = _flops_of_a_look(model)
-    encoder = source_length * (linear + look * source_length)
+    encoder = source_length * (linear + look * _keys_seen(model, source_length, sides=2))
     decoder = source_length * keys_values + target_length * (
-        linear + queries_output + look * ((target_length + 1) / 2 + source_length)
+        linear + queries_output + look * (_keys_seen(model, target_length, sides=1) + source_length)
     )
     output = target_length * 2 * model.d_model * vocab_size
     pairs = target_tokens / target_length
@@ -98,6 +98,15 @@ def training_memory(
     return 16 * parameters(model, vocab_size).total + _bytes_kept(precision) * kept
 
 
+def _keys_seen(model: ModelConfig, length: float, sides: int) -> float:
+    """By a query of self-attention, on average over a sentence's; itself is one."""
+    if model.window is None or model.window >= length - 1:
+        return length if sides == 2 else (length + 1) / 2
+    # On each side, the first token lacks `window` neighbours, the next one fewer.
+    lacking = model.window * (model.window + 1) / 2
+    return 1 + sides * (model.window - lacking / length)
+
+
 def _attention_weights(model: ModelConfig) -> int:
     """W^Q, W^K, W^V of every head and W^O of one attention."""
     return 2 * model.d_model * model.heads * (model.key_width + model.value_width)
@@ -105,10 +114,6 @@ def _attention_weights(model: ModelConfig) -> int:
 
 def _additive_weights(model: ModelConfig) -> int:
     return model.heads * model.key_width if model.attention == "additive" else 0
-
-
-def _position_weights(model: ModelConfig) -> int:
-    return 2 * model.position_rows * model.d_model
 
 
 def _flops_of_a_look(model: ModelConfig) -> int:

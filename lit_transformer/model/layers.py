@@ -15,6 +15,7 @@ from lit_transformer.model.attention import (
 )
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.packing import Rectangles
+from lit_transformer.model.sight import Sight
 
 
 @final
@@ -66,9 +67,9 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(cfg)
         self.residuals = nn.ModuleList(Residual(cfg) for _ in range(2))
 
-    def forward(self, x_MD: Tensor, hidden: Tensor | None, source: Rectangles) -> Tensor:
+    def forward(self, x_MD: Tensor, sight: Sight, source: Rectangles) -> Tensor:
         around_attention, around_feed_forward = self.residuals
-        x_MD = around_attention(x_MD, lambda x: self.self_attention(x, hidden, source))
+        x_MD = around_attention(x_MD, lambda x: self.self_attention(x, sight, source))
         out_MD: Tensor = around_feed_forward(x_MD, self.feed_forward)
         return out_MD
 
@@ -85,14 +86,14 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         x_ND: Tensor,
-        later: Tensor,
+        sight: Sight,
         memory_MD: Tensor,
         hidden: Tensor | None,
         target: Rectangles,
         source: Rectangles,
     ) -> Tensor:
         around_self, around_cross, around_feed_forward = self.residuals
-        x_ND = around_self(x_ND, lambda x: self.self_attention(x, later, target))
+        x_ND = around_self(x_ND, lambda x: self.self_attention(x, sight, target))
         x_ND = around_cross(
             x_ND, lambda x: self.cross_attention(x, memory_MD, hidden, target, source)
         )

@@ -20,6 +20,7 @@ from torch.nn import functional
 from lit_transformer.config import NormPlace
 from lit_transformer.model.attention import KeysValues, attend, padding_bias
 from lit_transformer.model.layers import DecoderLayer, Residual
+from lit_transformer.model.sight import Sight
 from lit_transformer.model.transformer import Transformer
 
 ROWS = 256
@@ -189,7 +190,7 @@ class Layer:
         x_RD: Tensor,
         place: int,
         past: Past,
-        own: Tensor | None,
+        sight: Sight,
         memory: KeysValues,
         hidden: Tensor | None,
     ) -> Tensor:
@@ -199,8 +200,9 @@ class Layer:
         def look_back(x_RD: Tensor, other: Tensor) -> Tensor:
             joint = torch.unflatten(self.queries_keys_values(x_RD), 0, shape)
             qkv = torch.split(joint, self.widths, dim=-1)
-            q_BHNK, *kv = (self._split(part) for part in qkv)
-            return self._mix(0, q_BHNK, past.append(place, kv), own, other)
+            q_BHNK, k_BHNK, v_BHNV = (self._split(part) for part in qkv)
+            kv = past.append(place, (sight.turn(k_BHNK), v_BHNV))
+            return self._mix(0, sight.turn(q_BHNK), kv, sight.bias, other)
 
         def look_at_source(x_RD: Tensor, other: Tensor) -> Tensor:
             q_BHNK = self._split(torch.unflatten(self.queries(x_RD), 0, shape))
@@ -269,9 +271,12 @@ class Stepper:
         """States (R, D) after one more token of each row, which `cache` then holds too."""
         place = cache.length
         x_RD = self.model.embed_one(token_R, place)
-        own = cache.grow()
+        sight = self.model.look_back(place)
+        if sight.bias is not None:  # each place has a key of every beam
+            sight = sight._replace(bias=sight.bias.repeat_interleave(cache.beams, dim=-1))
+        sight = sight.hiding(cache.grow())
         for layer, past, memory in zip(self.layers, cache.pasts, cache.memories, strict=True):
-            x_RD = layer.step(x_RD, place, past, own, memory, cache.hidden)
+            x_RD = layer.step(x_RD, place, past, sight, memory, cache.hidden)
         out_RD: Tensor = self.model.decoder_norm(x_RD)
         return out_RD
 

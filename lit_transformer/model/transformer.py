@@ -16,7 +16,8 @@ from lit_transformer.model.attention import causal_bias
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
 from lit_transformer.model.packing import Rectangles, Sentences, from_rectangle, to_rectangle
-from lit_transformer.model.positions import build_positions
+from lit_transformer.model.positions import Positions, build_positions
+from lit_transformer.model.sight import Sight, hidden_from_others, sight
 
 
 @final
@@ -30,14 +31,15 @@ class Transformer(nn.Module):
     def __init__(self, cfg: ModelConfig, vocab_size: int, pad: int) -> None:
         super().__init__()
         self.pad = pad
+        self.window = cfg.window
         # sqrt(d_model), section 3.4: brings embeddings to the scale of the sinusoids.
         self.scale = cfg.d_model**0.5
         self.embedding = nn.Embedding(vocab_size, cfg.d_model)
         # So that sqrt(d_model) times an embedding, and the product of one with a normalised state,
         # have variance 1.
         nn.init.normal_(self.embedding.weight, std=cfg.d_model**-0.5)
-        self.source_positions = build_positions(cfg)
-        self.target_positions = build_positions(cfg)
+        self.source_positions = build_positions(cfg, causal=False)
+        self.target_positions = build_positions(cfg, causal=True)
         self.drop = Dropout(cfg.dropout)
         self.encoder = nn.ModuleList(EncoderLayer(cfg) for _ in range(cfg.layers))
         self.decoder = nn.ModuleList(DecoderLayer(cfg) for _ in range(cfg.layers))
@@ -53,8 +55,9 @@ class Transformer(nn.Module):
         hidden, later = sources.bias(), causal_bias(targets.longest, target.ids_N.device)
         memory_MD = self._encode(source, sources, hidden)
         x_ND = self._embed(target, self.target_positions)
+        seen = self._see(self.target_positions, targets).hiding(later)
         for layer in self.decoder:
-            x_ND = layer(x_ND, later, memory_MD, hidden, targets, sources)
+            x_ND = layer(x_ND, seen, memory_MD, hidden, targets, sources)
         states_ND: Tensor = self.decoder_norm(x_ND)
         return states_ND
 
@@ -75,6 +78,11 @@ class Transformer(nn.Module):
         place_1 = torch.full((1,), place, device=token_R.device)
         return self._place(token_R, self.target_positions, place_1, place + 1)
 
+    def look_back(self, place: int) -> Sight:
+        """Of the decoder's token at `place`, on tokens up to it."""
+        query_1 = torch.full((1,), place, device=self.embedding.weight.device)
+        return sight(self.target_positions, self.window, place + 1, query_1)
+
     def encoder_layers(self) -> Iterator[EncoderLayer]:
         for layer in self.encoder:
             assert isinstance(layer, EncoderLayer)
@@ -85,19 +93,26 @@ class Transformer(nn.Module):
             assert isinstance(layer, DecoderLayer)
             yield layer
 
-    def _embed(self, sentences: Sentences, positions: nn.Module) -> Tensor:
+    def _embed(self, sentences: Sentences, positions: Positions) -> Tensor:
         packing = sentences.packing
         longest = packing.token_BT.size(1)
         return self._place(sentences.ids_N, positions, packing.place_N, longest)
 
-    def _place(self, ids: Tensor, positions: nn.Module, place: Tensor, length: int) -> Tensor:
+    def _place(self, ids: Tensor, positions: Positions, place: Tensor, length: int) -> Tensor:
         x: Tensor = self.drop(positions(self.embedding(ids) * self.scale, place, length))
         return x
 
+    def _see(self, positions: Positions, tokens: Rectangles) -> Sight:
+        place_T = torch.arange(tokens.longest, device=self.embedding.weight.device)
+        return sight(positions, self.window, tokens.longest, place_T)
+
     def _encode(self, source: Sentences, rectangles: Rectangles, hidden: Tensor | None) -> Tensor:
         x_MD = self._embed(source, self.source_positions)
+        if hidden is not None and self.window is not None:
+            hidden = hidden_from_others(hidden)
+        seen = self._see(self.source_positions, rectangles).hiding(hidden)
         for layer in self.encoder:
-            x_MD = layer(x_MD, hidden, rectangles)
+            x_MD = layer(x_MD, seen, rectangles)
         memory_MD: Tensor = self.encoder_norm(x_MD)
         return memory_MD
 

@@ -172,6 +172,17 @@ def test_one_seed_is_judged_by_its_sentences(tmp_path: Path) -> None:
     assert again(tmp_path, trial, with_lines(["a tree"] * 20)).found is None
 
 
+def test_equal_scores_agree_however_many_sentences_differ(tmp_path: Path) -> None:
+    """As of two models that have learnt nothing, whose every exchange of sentences scores 0."""
+    trial = finished(tmp_path, 1, 0.0)
+    record = Record(tmp_path / "mlruns" / "trials" / trial.digest)
+    (record.hypotheses / "valid.txt").write_text("x y z u v\n" * len(REFERENCES))
+    made = again(tmp_path, trial, with_lines(["u v w x y"] * len(REFERENCES)))
+    (check,) = [c for c in made.checks if c.what == "valid.bleu"]
+    assert check.agrees
+    assert check.detail == "resampled sentences differ as much in 100.0% of 2,000 cases"
+
+
 def test_a_trial_without_an_end_cannot_be_judged(tmp_path: Path) -> None:
     made = again(tmp_path, finished(tmp_path, 1, 30.0), lambda new: new.result_file.unlink())
     assert made.verdict == "cannot be judged"

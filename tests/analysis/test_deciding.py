@@ -327,6 +327,23 @@ def test_a_row_without_its_trials_is_taken_as_it_stands(world: World) -> None:
     assert [row.verdict for row in again.rows] == ["worse", "worse", "same"]
 
 
+@pytest.mark.parametrize("end", ["finished", "diverged"])
+def test_a_row_between_two_looks_stands_as_at_the_first(world: World, end: str) -> None:
+    """Its trials of the next look are over, and those of other rows are not yet."""
+    with pytest.raises(SystemExit):
+        world.sweep(world.deciding(margin=0.5), stop_after=12)
+    (stored,) = decisions.read(world.root, "tiny", "toy", world.trials)
+    standing = {row.arm: (row.verdict, row.seeds) for row in stored.rows}
+    assert standing == {"far": ("worse", 3), "near": ("open", 3), "like": ("open", 3)}
+    some = [t for t in world.trials if t.arm in ("base", "near") and t.seed in (4, 5)]
+    planned = sweep.plan(some, Root(world.root))
+    ends = {trial.digest: end for trial in some if trial.arm == "near"}
+    runner = Scripted(world.by_digest, ends if end == "diverged" else {})
+    sweep.run(planned, Root(world.root), runner, Watcher(), Watcher())
+    assert all(item.state.is_over for item in planned)
+    assert recomputed(stored, sweep.plan(world.trials, Root(world.root))) == stored
+
+
 def test_a_row_that_lost_a_seed_stays_undecided(world: World) -> None:
     lost = next(t for t in world.trials if (t.arm, t.seed) == ("near", 4))
     stored, planned = swept_again(world, **{lost.digest: "diverged"})
@@ -357,6 +374,18 @@ def test_a_table_says_how_its_seeds_were_given_and_what_was_decided(world: World
     assert [cell.text for cell in column.cells] == ["", "worse", "better", "the same ±0.5"]
     assert column.cells[1].meaning.startswith("worse: -10.00 (")
     assert {row.verdict for row in made.rows} == {None}  # no test that takes seeds as fixed
+
+
+def test_a_table_without_base_has_the_verdicts_of_the_looks(world: World) -> None:
+    """As `ablate report --only far,near` makes it."""
+    world.sweep(world.deciding())
+    some = [trial for trial in world.trials if trial.arm in ("far", "near")]
+    found = decisions.read(world.root, "tiny", "toy", some)
+    heading = Heading("tiny", "1", "toy", "", "ablate sweep", {})
+    made = tables.build(heading, some, list[runs.Found](), None, sequential=found)
+    standing = [made.decided(row) for row in made.rows]
+    assert [one[0].verdict for one in standing if one] == ["worse", "better"]
+    assert {row.verdict for row in made.rows} == {None}
 
 
 def test_a_table_of_other_trials_says_nothing_of_it(world: World) -> None:

@@ -62,7 +62,14 @@ def test_an_arm_against_itself_differs_by_nothing():
     found = against("base", {"base": runs, "same": runs}, mean)
     assert found.keys() == {"same"}
     assert found["same"].deviation == 0
-    assert found["same"].p == pytest.approx(1 / (sentences.RESAMPLES + 1))
+    assert found["same"].p == 1
+
+
+def test_models_of_one_score_on_all_sentences_do_not_differ():
+    """As two that have learnt nothing: no resample can be nearer to a difference of 0."""
+    nothing = np.zeros((30, 10))
+    found = against("base", {"base": [nothing], "arm": [nothing]}, bleu_of)
+    assert found["arm"].p == 1
 
 
 def test_what_sentences_do_to_all_arms_cancels():

@@ -482,6 +482,21 @@ def test_a_file_that_is_no_report_is_one_message(copy: Report, content: str) -> 
         copy.verified()
 
 
+def test_runs_that_end_while_a_report_is_made_are_not_in_its_evidence(
+    grammar: Report,
+) -> None:
+    source = grammar.source
+    ended = source.found.pop()
+    try:
+        table = assembly.build(heading(source), source.trials, source, "valid", known([]))
+    finally:
+        source.found.append(ended)
+    found = gather(table, source.trials, source, with_private_texts=False)
+    assert found is not None
+    assert ended.run_id not in {run.run_id for run in found.runs}
+    assert len(found.runs) == len(source.trials) - 1
+
+
 def test_evidence_of_other_arithmetic_names_the_commit(copy: Report) -> None:
     with pytest.raises(EvidenceError, match=r"NUMERICS 1, and this is .* code of commit c0ffee"):
         spoil(copy, lambda content: content.update(numerics=1))

@@ -1,15 +1,39 @@
 """The model and its loss once more, as plainly as the paper writes them: one sentence at a time,
 one head at a time, whole logits; from the same parameters. Slow, and only for comparison."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lit_transformer.config import ModelConfig
-from lit_transformer.model.positions import sinusoids
+from lit_transformer.model.positions import concatenated_sinusoids, sinusoids
 from lit_transformer.model.transformer import Transformer
 
 # T queries, S keys, D d_model
+
+
+def authors_slopes(heads: int) -> list[float]:
+    """As Press et al. (2022) have them in their code."""
+    if math.log2(heads).is_integer():
+        start = 2 ** (-(2 ** -(math.log2(heads) - 3)))
+        return [start * start**i for i in range(heads)]
+    below = 2 ** math.floor(math.log2(heads))
+    return authors_slopes(below) + authors_slopes(2 * below)[0::2][: heads - below]
+
+
+def hand_bucket(offset: int, causal: bool) -> int:
+    """T5's, in whole numbers: bucket near + i begins where (distance / near)^(far buckets) reaches
+    (128 / near)^i."""
+    buckets = 32 if causal else 16
+    near = buckets // 2
+    right = 16 if offset > 0 and not causal else 0
+    distance = max(-offset, 0) if causal else abs(offset)
+    if distance < near:
+        return right + distance
+    begun = [i for i in range(near) if distance**near * near**i >= 128**i * near**near]
+    return right + near + begun[-1]
 
 
 class Plain:
@@ -29,14 +53,12 @@ class Plain:
 
     def states(self, source: list[int], target: list[int]) -> Tensor:
         everything = torch.ones(len(target), len(source), dtype=torch.bool)
-        earlier = torch.ones(len(target), len(target), dtype=torch.bool).tril()
+        around, earlier = self.window(len(source)), self.window(len(target)).tril()
         memory = self.embed(source, "source_positions")
         for i in range(self.cfg.layers):
             name = f"encoder.{i}"
             x = memory
-            memory = self.around(
-                x, f"{name}.residuals.0", lambda x, n=name: self.own(x, n, everything[:1])
-            )
+            memory = self.around(x, f"{name}.residuals.0", lambda x, n=name: self.own(x, n, around))
             memory = self.around(memory, f"{name}.residuals.1", self.feed_forward(name))
         memory = self.last_norm(memory, "encoder_norm")
         x = self.embed(target, "target_positions")
@@ -49,13 +71,22 @@ class Plain:
             x = self.around(x, f"{name}.residuals.2", self.feed_forward(name))
         return self.last_norm(x, "decoder_norm")
 
+    def window(self, length: int) -> Tensor:
+        """Who may look where, were there no order."""
+        reach = length if self.cfg.window is None else self.cfg.window
+        return torch.tensor([[abs(i - j) <= reach for j in range(length)] for i in range(length)])
+
     def embed(self, ids: list[int], positions: str) -> Tensor:
-        if self.cfg.positions == "learned":
-            table = self.parameters[f"{positions}.table_TD"]
-        else:
-            table = sinusoids(len(ids), self.cfg.d_model)
-        embedded = self.parameters["embedding.weight"][torch.tensor(ids)]
-        return embedded * self.cfg.d_model**0.5 + table[: len(ids)]
+        embedded = self.parameters["embedding.weight"][torch.tensor(ids)] * self.cfg.d_model**0.5
+        match self.cfg.positions:
+            case "learned":
+                return embedded + self.parameters[f"{positions}.table_TD"][: len(ids)]
+            case "sinusoidal":
+                return embedded + sinusoids(len(ids), self.cfg.d_model)
+            case "concatenated":
+                return embedded + concatenated_sinusoids(len(ids), self.cfg.d_model)
+            case "none" | "rotary" | "alibi" | "relative":
+                return embedded
 
     def around(self, x: Tensor, name: str, sublayer) -> Tensor:
         if self.cfg.norm == "post":
@@ -82,7 +113,30 @@ class Plain:
         joint = self.parameters[f"{name}.queries_keys_values.weight"]
         keys, values = self.cfg.heads * self.cfg.key_width, self.cfg.heads * self.cfg.value_width
         w_q, w_k, w_v = torch.split(joint, [keys, keys, values])
-        return self.heads(x @ w_q.T, x @ w_k.T, x @ w_v.T, f"{name}.attention", may_look)
+        q, k, v = x @ w_q.T, x @ w_k.T, x @ w_v.T
+        if self.cfg.positions == "rotary":
+            q, k = self.turned(q), self.turned(k)
+        return self.heads(q, k, v, f"{name}.attention", may_look)
+
+    def turned(self, x: Tensor) -> Tensor:
+        """By complex numbers, all heads at once: their frequencies are the same."""
+        waves = sinusoids(len(x), self.cfg.key_width).to(x.dtype)
+        turns = torch.complex(waves[:, 1::2], waves[:, 0::2]).repeat(1, self.cfg.heads)
+        return torch.view_as_real(torch.view_as_complex(x.unflatten(1, (-1, 2))) * turns).flatten(1)
+
+    def distances(self, name: str, head: int, length: int) -> Tensor:
+        """What self-attention adds to scores by the distance of query and key."""
+        places, causal = range(length), name.startswith("decoder")
+        match self.cfg.positions:
+            case "alibi":
+                slope = authors_slopes(self.cfg.heads)[head]
+                return torch.tensor([[-abs(i - j) * slope for j in places] for i in places])
+            case "relative":
+                table = self.parameters[f"{'target' if causal else 'source'}_positions.table_NH"]
+                rows = [[hand_bucket(j - i, causal) for j in places] for i in places]
+                return table[torch.tensor(rows), head]
+            case _:
+                return torch.zeros(())
 
     def cross(self, x: Tensor, memory: Tensor, name: str, may_look: Tensor) -> Tensor:
         name = f"{name}.cross_attention"
@@ -96,7 +150,10 @@ class Plain:
         for h in range(self.cfg.heads):
             q_h, k_h = (x[:, h * self.cfg.key_width : (h + 1) * self.cfg.key_width] for x in (q, k))
             v_h = v[:, h * self.cfg.value_width : (h + 1) * self.cfg.value_width]
-            scores = self.compare(q_h, k_h, name, h).masked_fill(~may_look, -torch.inf)
+            scores = self.compare(q_h, k_h, name, h)
+            if "self_attention" in name:
+                scores = scores + self.distances(name, h, len(q))
+            scores = scores.masked_fill(~may_look, -torch.inf)
             weight = scores.softmax(dim=-1)
             self.weights.setdefault(name, []).append(weight.detach())
             found.append(weight @ v_h)

@@ -18,6 +18,7 @@ DEFAULTS_OF_NUMERICS_2 = {
     "model.attention": "scaled",
     "model.positions": "sinusoidal",
     "model.max_positions": 512,
+    "model.window": None,
     "model.norm": "post",
     "model.dropout": 0.1,
     "model.attention_dropout": 0.0,
@@ -99,6 +100,14 @@ def test_sinusoids_need_an_even_width():
     with pytest.raises(ValidationError, match=r"d_model=9: .*even d_model or model\.positions=lea"):
         ModelConfig(d_model=9, heads=3)
     ModelConfig(d_model=9, heads=3, positions="learned")
+
+
+def test_rotary_positions_turn_pairs_of_channels():
+    with pytest.raises(
+        ValidationError, match=r"rotary: .* a head has d_k=5; set an even model\.d_k"
+    ):
+        ModelConfig(positions="rotary", heads=3, d_k=5, d_v=5)
+    ModelConfig(positions="rotary", heads=3, d_k=6, d_v=5)
 
 
 def test_learned_positions_reach_the_longest_output():

@@ -101,6 +101,14 @@ def test_every_row_with_torchs_own_kernel(arm, monkeypatch):
 
 @pytest.mark.parametrize(("kind", "positions", "norm"), CHOICES)
 def test_every_choice(kind, positions, norm):
-    shape = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "d_k": 5, "d_v": 7}
+    shape = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "d_k": 6, "d_v": 7}
     kinds = {"attention": kind, "positions": positions, "norm": norm}
     compare(ModelConfig(**shape, **kinds, max_positions=40), 0.1)
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "relative", "rotary"])
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_window(window, positions):
+    """Of pairs with so much padding that some of its queries have no token in their window."""
+    shape = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "d_k": 6, "d_v": 7}
+    compare(ModelConfig(**shape, positions=positions, window=window), 0.1)

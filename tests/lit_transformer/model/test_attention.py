@@ -18,6 +18,7 @@ from lit_transformer.model.attention import (
 )
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.packing import Rectangles, pack
+from lit_transformer.model.sight import Sight
 
 # B batch, T queries, S keys, H heads, K d_k, V d_v
 KINDS = get_args(AttentionKind)
@@ -125,7 +126,7 @@ def test_heads_are_attentions_side_by_side(kind: AttentionKind) -> None:
         scores = compare(q[:, None], k[:, None], kind, one_head)[:, 0]
         heads.append(scores.softmax(dim=-1) @ v)
     expected = torch.cat(heads, dim=-1) @ module.attention.output.weight.T
-    found_ND = module(x_BTD.flatten(0, 1), None, Rectangles(pack([4, 4])))
+    found_ND = module(x_BTD.flatten(0, 1), Sight(None, None), Rectangles(pack([4, 4])))
     torch.testing.assert_close(found_ND, expected.flatten(0, 1), rtol=1e-5, atol=1e-6)
 
 
@@ -138,7 +139,7 @@ def test_cross_attention_to_oneself_is_self_attention() -> None:
     tokens, x_ND = Rectangles(pack([4, 2])), torch.randn(6, 12)
     bias = torch.randn(2, 1, 1, 4)
     found_ND = cross(x_ND, x_ND, bias, tokens, tokens)
-    torch.testing.assert_close(found_ND, own(x_ND, bias, tokens))
+    torch.testing.assert_close(found_ND, own(x_ND, Sight(bias, None), tokens))
 
 
 def test_each_projection_has_its_own_glorot_bound() -> None:

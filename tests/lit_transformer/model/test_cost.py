@@ -78,14 +78,15 @@ def test_counted_parameters_are_those_of_the_built_model(
     attention: AttentionKind, positions: PositionKind, norm: NormPlace
 ) -> None:
     model = ModelConfig(
-        layers=2, d_model=12, d_ff=20, heads=3, d_k=5, d_v=7, max_positions=30,
+        layers=2, d_model=12, d_ff=20, heads=3, d_k=6, d_v=7, max_positions=30,
         attention=attention, positions=positions, norm=norm,
     )  # fmt: skip
     transformer = built(model, 40)
     counts = parameters(model, 40)
     assert counts.total == sum(p.numel() for p in transformer.parameters())
     assert counts.embedding == 40 * 12
-    assert counts.positions == (2 * 30 * 12 if positions == "learned" else 0)
+    trained = {"learned": 2 * 30 * 12, "relative": 2 * 32 * 3}
+    assert counts.positions == trained.get(positions, 0)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -107,6 +108,23 @@ def test_operations_of_one_pair_by_hand() -> None:
     decoder = 3 * 2 * (3 * 2 * 3 + 2 * 2 * 3) + 2 * 2 * 2 * 3 + 2 * 3 * (6 + 6)  # t = 3
     output = 3 * 2 * 2 * 5
     assert training_flops(model, 5, 2, 3, 3) == 3 * (encoder + decoder + output)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "window"), [(5, 4, 1), (6, 9, 3), (3, 2, 1), (2, 3, 9)]
+)
+def test_keys_in_the_window_are_those_that_are_counted(
+    source: int, target: int, window: int
+) -> None:
+    """One by one; what is saved is the operations of 2 * d_k + 2 * d_v a key."""
+    shape = ModelConfig(layers=1, d_model=2, d_ff=3, heads=1, d_k=1, d_v=2)
+    whole, restricted = (
+        training_flops(shape.model_copy(update={"window": r}), 5, source, target, target)
+        for r in (None, window)
+    )
+    far = [1 for i in range(source) for j in range(source) if abs(i - j) > window]
+    far += [1 for i in range(target) for j in range(i) if i - j > window]
+    assert whole - restricted == pytest.approx(3 * 6 * len(far))
 
 
 def test_additive_comparison_costs_more() -> None:

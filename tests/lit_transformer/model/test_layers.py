@@ -8,6 +8,7 @@ from lit_transformer.config import ModelConfig, NormPlace
 from lit_transformer.model.attention import SelfAttention
 from lit_transformer.model.layers import FeedForward, Residual
 from lit_transformer.model.packing import Rectangles, pack
+from lit_transformer.model.sight import Sight
 
 CFG = ModelConfig(layers=1, d_model=8, d_ff=12, heads=2, dropout=0.0)
 ALMOST_ALL = 1 - 1e-9
@@ -58,5 +59,9 @@ def test_attention_dropout_takes_the_weights() -> None:
     torch.manual_seed(0)
     x = torch.randn(6, 8)
     tokens = Rectangles(pack([3, 3]))
-    assert not SelfAttention(with_(attention_dropout=ALMOST_ALL))(x, None, tokens).any()
-    assert SelfAttention(with_(dropout=ALMOST_ALL, relu_dropout=ALMOST_ALL))(x, None, tokens).any()
+    assert not SelfAttention(with_(attention_dropout=ALMOST_ALL))(
+        x, Sight(None, None), tokens
+    ).any()
+    assert SelfAttention(with_(dropout=ALMOST_ALL, relu_dropout=ALMOST_ALL))(
+        x, Sight(None, None), tokens
+    ).any()

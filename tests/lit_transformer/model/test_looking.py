@@ -18,7 +18,7 @@ from tests.lit_transformer.plain import Plain
 # L layers, H heads, T tokens read, S source tokens
 PAD, VOCAB = 0, 20
 CFG = ModelConfig(
-    layers=2, d_model=12, d_ff=16, heads=3, d_k=5, d_v=7, dropout=0.5, attention_dropout=0.5
+    layers=2, d_model=12, d_ff=16, heads=3, d_k=6, d_v=7, dropout=0.5, attention_dropout=0.5
 )
 SOURCE, TARGET = [5, 6, 7, 8, 3], [2, 11, 12, 13, 14, 9]
 

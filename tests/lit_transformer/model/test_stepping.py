@@ -16,7 +16,7 @@ from lit_transformer.model.transformer import Transformer
 # B sentences, S source tokens, T tokens so far, D d_model, R rows of a search
 PAD, BOS, VOCAB = 0, 2, 20
 CFG = ModelConfig(
-    layers=2, d_model=12, d_ff=16, heads=3, d_k=5, d_v=7, dropout=0.3, max_positions=40
+    layers=2, d_model=12, d_ff=16, heads=3, d_k=6, d_v=7, dropout=0.3, max_positions=40
 )
 SOURCE = torch.tensor([[5, 6, 7, 8, 3], [9, 8, 3, 0, 0], [4, 3, 0, 0, 0], [3, 0, 0, 0, 0]])
 SHAPES = [{"heads": 1, "d_k": 12, "d_v": 12}, {"heads": 6, "d_k": 2, "d_v": 2}, {"d_k": 1}]
@@ -79,7 +79,10 @@ def check_steps(model: Transformer, beams: int) -> None:
 @pytest.mark.parametrize("beams", [1, 4])
 @pytest.mark.parametrize(
     ("attention", "positions", "norm"),
-    [*product(get_args(AttentionKind), get_args(PositionKind), get_args(NormPlace))],
+    [
+        *product(get_args(AttentionKind), get_args(PositionKind), ["post"]),
+        *product(get_args(AttentionKind), ["sinusoidal"], ["pre"]),
+    ],
 )
 def test_a_token_at_a_time_equals_all_at_once(
     attention: AttentionKind, positions: PositionKind, norm: NormPlace, beams: int
@@ -94,6 +97,12 @@ def test_so_it_does_in_heads_of_any_shape(
     shape: dict[str, int], attention: AttentionKind, beams: int
 ) -> None:
     check_steps(build(attention=attention, **shape), beams)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+@pytest.mark.parametrize("positions", get_args(PositionKind))
+def test_so_it_does_within_a_window(positions: PositionKind, beams: int) -> None:
+    check_steps(build(positions=positions, window=2), beams)
 
 
 @pytest.mark.usefixtures("_layout")

@@ -16,7 +16,7 @@ from lit_transformer.model.transformer import Transformer
 # B batch, S source tokens, T target tokens, D d_model
 PAD, VOCAB = 0, 20
 CFG = ModelConfig(
-    layers=2, d_model=12, d_ff=16, heads=3, d_k=5, d_v=7, dropout=0.0, max_positions=40
+    layers=2, d_model=12, d_ff=16, heads=3, d_k=6, d_v=7, dropout=0.0, max_positions=40
 )
 SOURCE = torch.tensor([[5, 6, 7, 8, 3], [9, 8, 3, 0, 0], [4, 3, 0, 0, 0]])
 TARGET = torch.tensor([[2, 11, 12, 13], [2, 14, 0, 0], [2, 15, 16, 0]])
@@ -146,6 +146,46 @@ def test_a_later_token_changes_no_earlier_state(
         now = decode(model, SOURCE, changed)
         assert torch.equal(now[:, :t], states[:, :t])
         assert not torch.isclose(now[:, t], states[:, t]).all(dim=-1).any()
+
+
+def test_without_positions_the_encoder_sees_a_set_and_the_decoder_an_order() -> None:
+    model = build(positions="none")
+    order = torch.tensor([3, 1, 0, 4, 2])
+    close(model.encode(SOURCE[:1, order]), model.encode(SOURCE[:1])[:, order])
+    assert not torch.allclose(
+        build().encode(SOURCE[:1, order]), build().encode(SOURCE[:1])[:, order]
+    )
+    first, second = (
+        decode(model, SOURCE[:1], torch.tensor([target]))[0, -1]
+        for target in ([2, 11, 12, 13], [2, 12, 11, 13])
+    )
+    assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("positions", get_args(PositionKind))
+def test_a_window_that_reaches_all_changes_no_bit(positions: PositionKind) -> None:
+    whole, wide = (build(positions=positions, window=window) for window in (None, 4))
+    assert torch.equal(decode(wide, SOURCE, TARGET), decode(whole, SOURCE, TARGET))
+
+
+@pytest.mark.parametrize("positions", get_args(PositionKind))
+def test_nothing_comes_from_beyond_the_window(positions: PositionKind) -> None:
+    """In two layers, from twice as far; in the decoder from behind, while the source is seen."""
+    model = build(positions=positions, window=1)
+    source, target = torch.arange(4, 13)[None], torch.arange(2, 11)[None]
+    memory, states = model.encode(source), decode(model, source, target)
+    for place in range(9):
+        changed, reach = torch.tensor([place]), (torch.arange(9) - place)
+        seen = ~torch.isclose(model.encode(source.index_fill(1, changed, 17)), memory).all(dim=-1)
+        assert torch.equal(seen[0], reach.abs() <= 2)
+        now = decode(model, source, target.index_fill(1, changed, 17))
+        assert torch.equal(~torch.isclose(now, states).all(dim=-1)[0], (reach >= 0) & (reach <= 2))
+
+
+def test_padding_in_a_window_leaves_finite_gradients() -> None:
+    model = build(window=1).train()
+    model(from_rectangle(SOURCE, PAD), from_rectangle(TARGET, PAD)).sin().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_padding_is_never_looked_at() -> None:
