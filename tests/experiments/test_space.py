@@ -66,7 +66,7 @@ def test_a_space_that_cannot_be_is_one_message(tmp_path: Path, line: str, messag
 @pytest.mark.parametrize(
     ("when", "message"),
     [
-        ("{model.norm: per}", "when model.norm=per cannot hold: the space gives model.norm post"),
+        ("{model.norm: per}", "model.norm=per cannot hold: the space gives model.norm post"),
         ("{model.heads: 6}", "cannot hold: the space gives model.heads 4 to 8 in steps of 4"),
         ("{model.norm: pre, model.positions: learned}", "a key that it names is itself left out"),
     ],
