@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from experiments.planning import Outlook
     from experiments.rerun import Now, Origin
     from experiments.runners.local import Slot
+    from experiments.search import Searching
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
     from lit_transformer.config import Task
@@ -147,15 +148,22 @@ def sweep(
         raise _usage("--json goes with --dry-run; for the results use `ablate report --json`")
     _check_until(until, seeds, most_seeds, margin)
     chosen, where = _load(study, setting)
-    deciding = None
-    if until:
+    deciding = searching = None
+    trials: list[Trial] = []
+    if chosen.search:
+        searching = _searching(chosen, where, seeds or "1", until, only, sets, root)
+    elif until:
         deciding = _deciding(chosen, where, most_seeds, margin, only, sets, root)
         trials = deciding.first
     else:
-        trials = _expand(chosen, where, seeds or "1", only, sets)
-    done = _sweep(trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding)
+        trials = _expand(chosen, where, seeds or "1", only, sets, root)
+    done = _sweep(
+        trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding, searching
+    )
     if dry_run:
         return
+    if searching:
+        trials = _expand(chosen, where, seeds or "1", only, sets, root)
     from experiments import mirror
     from experiments.store import StoreError
 
@@ -211,7 +219,9 @@ def plan(
     _check_positive("--spread", spread)
     _check_positive("--difference", difference)
     chosen, where = _load(study, setting)
-    trials = _expand(chosen, where, seeds, only, sets)
+    if chosen.search:
+        raise _usage(f"{chosen.name} is a search: its trials are not known ahead; sweep --dry-run")
+    trials = _expand(chosen, where, seeds, only, sets, root)
     planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
     say = _say_on_stderr if as_json else _say
     if not as_json:
@@ -252,8 +262,13 @@ def prepare(
 ) -> None:
     """Fetch and check the corpus that STUDY needs, make its vocabulary and ids; train nothing."""
     from experiments import store, sweep
+    from experiments.study import check_search
 
-    trials = _expand(*_load(study, setting), "1", only, sets)
+    chosen, where = _load(study, setting)
+    if chosen.search:
+        trials = [check_search(chosen, where, 1, _overrides(sets))]
+    else:
+        trials = _expand(chosen, where, "1", only, sets, root)
     sweep.check(trials)
     store.check(root)
     sweep.prepare(trials, sweep.Root(root), print)
@@ -275,7 +290,7 @@ def run(
 ) -> None:
     """Train one configuration: an arm of a study, or a configuration file."""
     trial = _one_trial(what, setting, seed, sets)
-    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False, deciding=None)
+    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
     _print_scores(root, trial.digest)
     raise typer.Exit(0 if done else 1)
 
@@ -317,7 +332,7 @@ def rerun(
         if at_commit:
             _train_at(plan.now.code, run_id, root, gpus)
         else:
-            _carry_out([item], root, plan.slots, 1, None)
+            _carry_out([item], root, plan.slots, 1)
         made = agreement.compare(item.trial, old, item.record, root, asked)
         before, after = old.result(), item.record.result()
         if before is not None and after is not None:
@@ -343,13 +358,18 @@ def status(
 ) -> None:
     """How every trial of STUDY stands: kind, reason, attempts and where its log is."""
     from experiments import display, mirror
+    from experiments.space import SUGGESTED
     from experiments.sweep import Root, plan
 
     chosen, where = _load(study, setting)
-    trials = _expand(chosen, where, seeds or "1", only, sets)
+    trials = _expand(chosen, where, seeds or "1", only, sets, root)
     if not seeds and (root / "mlruns" / "sequential").is_dir():  # else nobody needs numpy
         trials = _given(chosen, where, trials, only, sets, root)
     planned, stale = plan(trials, Root(root)), mirror.stale(root, trials)
+    planned = [
+        item._replace(settled=item.trial.group == SUGGESTED and item.state.kind == "pruned")
+        for item in planned
+    ]
     if as_json:
         print(json.dumps(display.status_json(planned, stale), indent=1))
     else:
@@ -397,7 +417,7 @@ def report(
     _check_beside([where.name for _, where in loaded], loaded[0][0].name)
     tables = []
     for name, (chosen, where) in zip((setting, *(beside or ())), loaded, strict=True):
-        trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets)
+        trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets, root)
         words: Sequence[str] = ()
         if not seeds:
             sequential = decisions.read(root, chosen.name, where.name, trials)
@@ -603,12 +623,41 @@ def _load(study: str, setting: str) -> tuple[Study, Setting]:
 
 
 def _expand(
-    study: Study, setting: Setting, seeds: str, only: str, sets: Sequence[str] | None
+    study: Study, setting: Setting, seeds: str, only: str, sets: Sequence[str] | None, root: Path
 ) -> list[Trial]:
+    """Every trial; of a search those that it has suggested, best first."""
+    from experiments import suggestions
     from experiments.study import expand
 
     arms = [arm.strip() for arm in only.split(",") if arm.strip()]
-    return expand(study, setting, _parse_seeds(seeds), arms, _overrides(sets))
+    given, numbers = _overrides(sets), _parse_seeds(seeds)
+    if study.search:
+        study = suggestions.asked(study, setting, _one_seed(study, seeds), given, root)
+    return expand(study, setting, numbers, arms, given)
+
+
+def _one_seed(study: Study, seeds: str) -> int:
+    numbers = _parse_seeds(seeds)
+    if len(numbers) > 1:
+        raise _usage(f"--seeds {seeds}: {study.name} is a search, which trains with one, as 4,")
+    return numbers[0]
+
+
+def _searching(
+    study: Study,
+    setting: Setting,
+    seeds: str,
+    until: str | None,
+    only: str,
+    sets: Sequence[str] | None,
+    root: Path,
+) -> Searching:
+    if until or only:
+        option = f"--until {until}" if until else f"--only {only}"
+        raise _usage(f"{option}: {study.name} is a search, which suggests its rows; leave it out")
+    from experiments.search import Searching
+
+    return Searching(study, setting, _one_seed(study, seeds), _overrides(sets), root)
 
 
 def _overrides(sets: Sequence[str] | None) -> Mapping[str, Given]:
@@ -668,7 +717,7 @@ def _deciding(
     if only and BASE in {arm.id for arm in study.arms} - {arm.strip() for arm in only.split(",")}:
         raise _usage(f"--only {only}: verdicts are against {BASE}; name it too")
     most = sequential.MOST_SEEDS if most_seeds is None else most_seeds
-    trials = _expand(study, setting, str(most), only, sets)
+    trials = _expand(study, setting, str(most), only, sets, root)
     within = significance.MARGIN if margin is None else margin
     return Deciding(trials, study.score, most, within or None, root)
 
@@ -688,7 +737,7 @@ def _given(
     most = max((one.design.most_seeds for one in found), default=1)
     known = {trial.digest for trial in first}
     known |= {digest for one in found for own in one.given.values() for digest in own}
-    trials = _expand(study, setting, str(most), only, sets)
+    trials = _expand(study, setting, str(most), only, sets, root)
     return [trial for trial in trials if trial.digest in known]
 
 
@@ -831,12 +880,16 @@ def _sweep(
     at_once: int | None,
     dry_run: bool,
     as_json: bool,
-    deciding: Deciding | None,
+    deciding: Deciding | None = None,
+    searching: Searching | None = None,
 ) -> bool:
     """Plan and run -> whether every trial is finished."""
     from experiments import display, planning, sweep
 
-    planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
+    some = [searching.base] * searching.trials if searching else trials
+    planned, slots, told = _check_and_plan(some, root, gpus, trials_per_gpu, at_once)
+    if searching:
+        planned, told = searching.planned(), [*searching.plan(), *told]
     if deciding:
         told = [*deciding.plan(), *told]
         planned = sweep.grown(planned, sweep.Root(root), deciding, told.append)
@@ -848,7 +901,7 @@ def _sweep(
         return True
     if deciding:
         deciding.begin()
-    done = _carry_out(planned, root, slots, at_once, deciding)
+    done = _carry_out(planned, root, slots, at_once, deciding, searching)
     for line in _comparison(planning.look_ahead(planned, sweep.Root(root), slots, at_once)):
         _say(line)
     return done
@@ -888,25 +941,29 @@ def _carry_out(
     root: Path,
     slots: Sequence[Slot],
     at_once: int | None,
-    deciding: Deciding | None,
+    deciding: Deciding | None = None,
+    searching: Searching | None = None,
 ) -> bool:
-    """Run what is not over -> whether everything is finished."""
+    """Run what is not over -> whether everything is finished; of a search, whether all is told."""
     from experiments import display, mirror, sweep
     from experiments.runners.local import LocalRunner
     from lit_transformer.record import refuse_links
 
     place, console = sweep.Root(root), _console()
-    unfinished = [item for item in planned if not item.state.is_over]
+    unfinished = [item for item in planned if not item.is_over]
     for item in unfinished:
         refuse_links(item.record.path)
     todo = [item.trial for item in unfinished]
+    if searching and not searching.is_done:
+        todo.append(searching.base)
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         runner = LocalRunner(slots if todo else (), at_once)
-        with mirror.Mirror(root) as mirrored, runner:
+        owned = searching.begun() if searching else nullcontext()
+        with owned, mirror.Mirror(root) as mirrored, runner:
             sweep.prepare(todo, place, console.print)
             with display.Screen(console) as screen:
-                planned = sweep.run(planned, place, runner, mirrored, screen, deciding)
+                planned = sweep.run(planned, place, runner, mirrored, screen, deciding, searching)
             for problem in mirrored.close(LAST_LOOK_S):
                 print(problem, file=sys.stderr)
     except KeyboardInterrupt:
@@ -914,6 +971,8 @@ def _carry_out(
         raise
     if elsewhere := display.elsewhere(planned):
         print(elsewhere, file=sys.stderr)
+    if searching:
+        return searching.is_done
     return all(item.state.kind == "finished" for item in planned)
 
 

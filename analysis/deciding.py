@@ -176,7 +176,7 @@ class Deciding:
         waits = [
             f"{item.trial.arm} seed {item.trial.seed} ({item.state.kind})"
             for item in planned
-            if item.trial.seed <= needed.get(item.trial.arm, 0) and not item.state.is_over
+            if item.trial.seed <= needed.get(item.trial.arm, 0) and not item.is_over
         ]
         if waits:
             yield f"waits     for {decisions.listed(waits)}; the same command tries again"

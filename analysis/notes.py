@@ -8,6 +8,7 @@ from analysis import verdicts
 from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.decisions import sentences
 from analysis.tables import PAPER_KEYS, Table
+from experiments.space import SUGGESTED
 from lit_transformer.config_io import Scalar
 
 NAMED = 12
@@ -41,6 +42,7 @@ def notes(table: Table, spanned: bool) -> list[Note]:
         found.append(Note(PUBLISHED, _published(table), ""))
     if table.origin:
         found.append(Note("", f"{table.origin[0].upper()}{table.origin[1:]}.", ""))
+    found += _searched(table)
     found += _row_notes(table, spanned)
     found += _withheld(table)
     return [*found, *_missing(table), *_unused(table), *_commits(table)]
@@ -118,6 +120,22 @@ def other_base(departures: Mapping[str, tuple[Scalar, Scalar]]) -> list[str]:
     if others:
         reasons.append(f"{_count(others, 'other key')} of the base model set otherwise")
     return reasons
+
+
+def _searched(table: Table) -> list[Note]:
+    """What must be said of rows that were suggested by the scores of others."""
+    if not any(row.group == SUGGESTED for row in table.rows):
+        return []
+    text = (
+        "The rows are a search's suggestions, best first. What is best of many is better than it "
+        "would be again: train it with other seeds before it is compared."
+    )
+    found = [Note("", text, "")]
+    if table.pruned:
+        arms = _some([arm for arm, _ in table.pruned])
+        text = f"Pruned, without a score and with its curve kept: {arms}."
+        found.append(Note("", text, ""))
+    return found
 
 
 def _row_notes(table: Table, spanned: bool) -> list[Note]:

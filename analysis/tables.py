@@ -18,6 +18,7 @@ from analysis.rates import Rate, priced
 from analysis.runs import Found
 from analysis.sequential import Design
 from analysis.significance import MARGIN, Sentences, Verdict
+from experiments.space import SUGGESTED
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
@@ -148,8 +149,22 @@ class Table:
 
     @property
     def missing(self) -> tuple[tuple[str, Slot], ...]:
+        """What the command would train: not what a search has pruned."""
         return tuple(
-            (row.arm, slot) for row in self.rows for slot in row.slots if not slot.finished
+            (row.arm, slot)
+            for row in self.rows
+            for slot in row.slots
+            if not slot.finished and (row.arm, slot) not in self.pruned
+        )
+
+    @property
+    def pruned(self) -> tuple[tuple[str, Slot], ...]:
+        """Suggestions that their search has given up."""
+        return tuple(
+            (row.arm, slot)
+            for row in self.rows
+            for slot in row.slots
+            if slot.state == "pruned" and row.group == SUGGESTED
         )
 
     @property
@@ -213,6 +228,8 @@ def build(
         _row(members[0], counting.slots(members, answers), base, published)
         for members in arms.values()
     ]
+    if BASE not in arms:  # a blank cell would mean a row that does not say so of itself
+        bare = [row._replace(printed=frozenset(_identity())) for row in bare]
     signatures = counting.signatures([run for row in bare for run in row.runs])
     task = base.data.task
     measured = [row._replace(measures=counting.measures(row.runs, signatures)) for row in bare]

@@ -124,7 +124,7 @@ def lacking(planned: Sequence[Planned], root: Root, where: Place, fresh: bool) -
     """One trial of each shape that has to be measured, for those that are still to run."""
     first: dict[str, Planned] = {}
     for item in planned:
-        if not item.state.is_over and (fresh or recall(item, root, where) is None):
+        if not item.is_over and (fresh or recall(item, root, where) is None):
             first.setdefault(key(item, where), item)
     return list(first.values())
 

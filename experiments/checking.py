@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from experiments import study as studies
+from experiments.study import Setting, Study
 from lit_transformer import config_io
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora
@@ -20,12 +21,27 @@ def check(file: Path, setting: str) -> str:
         raise CorpusError(f"{file}: {error}") from None
 
 
+def _search(study: Study, where: Setting) -> str:
+    from experiments import search  # here, since Optuna's import is felt
+
+    search.check(study)
+    studies.check_search(study, where, 1, {})
+    assert study.search is not None
+    count = len(study.search.space)
+    about = f"study {study.name}, version {study.version}"
+    return f"{about}: a search of {count} keys, valid in {where.name}"
+
+
 def _content(file: Path, setting: str) -> str:
     content = config_io.read_yaml(file)
     top = content.data if isinstance(content.data, dict) else {}
-    if "rows" in top and "recipe" not in top:  # a setting's rows are of studies
+    if (
+        "rows" in top or "search" in top
+    ) and "recipe" not in top:  # a setting's rows are of studies
         study = studies.load_study(str(file))
         where = studies.load_setting(setting)
+        if study.search:
+            return _search(study, where)
         count = len(studies.expand(study, where, [1], [], {}))
         return f"study {study.name}, version {study.version}: {count} arms, valid in {where.name}"
     if "name" in top and ("scale" in top or "recipe" in top):

@@ -151,9 +151,12 @@ def differences_table(found: Sequence[Difference], asked: Asked) -> Group:
 
 def plan_summary(planned: Sequence[Planned]) -> str:
     states = [item.state for item in planned]
-    costs = [item.flops for item, state in zip(planned, states, strict=True) if not state.is_over]
+    costs = [item.flops for item in planned if not item.is_over]
     diverged = sum(state.kind == "diverged" for state in states)
-    done = f"{len(planned) - len(costs) - diverged} done"
+    pruned = sum(item.settled and item.state.kind == "pruned" for item in planned)
+    done = f"{len(planned) - len(costs) - diverged - pruned} done"
+    if pruned:
+        done += f", {pruned} pruned"
     if diverged:
         done += f", {diverged} diverged (a result: `ablate rerun DIGEST` trains one again)"
     return f"{len(planned)} trials: {done}, {len(costs)} to run, {sum(costs):.2e} operations"

@@ -42,6 +42,10 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", m
 RowOf = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
 Factor = Annotated[Fraction, BeforeValidator(_factor)]
 
+SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc"]
+PrunerName = Literal["median", "percentile", "successive_halving", "hyperband", "threshold"]
+Objective = Literal["score", "cost.parameters", "cost.flops", "cost.train_seconds"]
+
 
 class Schema(BaseModel):
     """A frozen part of a YAML file: strict types, unknown keys refused."""
@@ -96,15 +100,96 @@ class Arm(NamedTuple):
     given: Mapping[str, Given]
 
 
+class DimensionFile(Schema):
+    """What a search may give one key: a range or a list, in the paper's sizes."""
+
+    low: float | None = None
+    high: float | None = None
+    step: Annotated[float, Field(gt=0)] | None = None
+    log: bool = False
+    choices: list[str | int | float | bool | None] = []
+    when: dict[str, Any] = {}
+    """Values of other keys of the space, one or a list each, without which this key is left out."""
+
+    @model_validator(mode="after")
+    def _is_a_range_or_a_list(self) -> Self:
+        if bool(self.choices) == (self.low is not None or self.high is not None):
+            raise ValueError("give low and high, or choices")
+        if self.choices:
+            if self.log or self.step is not None:
+                raise ValueError("choices have no step and no log")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("a range needs low and high")
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low:g} is not below high={self.high:g}: an empty range")
+        if self.log and (self.step is not None or self.low <= 0):
+            raise ValueError("log goes with low above 0 and without step")
+        return self
+
+
+class SamplerFile(Schema):
+    """What suggests, by Optuna's name, with its own options."""
+
+    name: SamplerName
+    options: dict[str, Any] = {}
+
+
+class PrunerFile(Schema):
+    """What ends trials early, by Optuna's name, with its own options."""
+
+    name: PrunerName
+    options: dict[str, Any] = {}
+
+
+class SearchFile(Schema):
+    """Rows that are suggested, one after the other, by what the ones before have scored."""
+
+    trials: Annotated[int, Field(ge=1, le=10_000)]
+    """Suggestions in all."""
+    sampler: SamplerFile = SamplerFile(name="tpe")
+    pruner: PrunerFile | None = None
+    objectives: Annotated[list[Objective], Field(min_length=1)] = ["score"]
+    """What is looked for: the most of the study's score, the least of a cost."""
+    set: dict[str, Any] = {}
+    """What every suggestion has besides, as a row."""
+    space: Annotated[dict[str, DimensionFile], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _several_objectives_are_not_pruned(self) -> Self:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError("name each objective once")
+        if self.pruner and len(self.objectives) > 1:
+            raise ValueError(
+                f"pruner {self.pruner.name} with {len(self.objectives)} objectives: Optuna prunes "
+                "by one curve alone; leave the pruner out, or all objectives but one"
+            )
+        if self.pruner and self.objectives != ["score"]:
+            raise ValueError(
+                f"pruner {self.pruner.name} follows the curve of the score, and the objective is "
+                f"{self.objectives[0]}; leave the pruner out"
+            )
+        return self
+
+
 class StudyFile(Schema):
-    """A file of `experiments/studies/`: what is varied."""
+    """A file of `experiments/studies/`: what is varied, as rows or as a search."""
 
     name: Id
     version: Annotated[int, Field(ge=1)]
     description: str
     score: Scored = "valid"
     """The model and the part that its table is read for."""
-    rows: Annotated[list[RowFile], Field(min_length=1)]
+    rows: list[RowFile] = []
+    search: SearchFile | None = None
+
+    @model_validator(mode="after")
+    def _has_rows_or_a_search(self) -> Self:
+        if not self.rows and self.search is None:
+            raise ValueError("rows is missing (or a search in their place)")
+        if self.rows and self.search is not None:
+            raise ValueError("has rows and a search; write two studies")
+        return self
 
 
 class Scale(Schema):
@@ -218,7 +303,8 @@ def _explain(problem: ErrorDetails, file: YamlFile, schema: type[BaseModel]) -> 
             return f"{where}: {key} is missing"
         case "value_error":
             rule = problem["msg"].removeprefix("Value error, ")
-            return f"{where}: {rule}" if rule.startswith("row ") else f"{where}: {key}: {rule}"
+            named = not key or rule.startswith("row ")
+            return f"{where}: {rule}" if named else f"{where}: {key}: {rule}"
         case _:
             if not location:
                 return f"{file.path}: expected keys such as name and description"

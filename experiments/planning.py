@@ -125,7 +125,7 @@ def look_ahead(
         for item in planned
         if (found := known[item.trial.digest])
     }
-    over = {item.trial.digest: item.state.is_over for item in planned}
+    over = {item.trial.digest: item.is_over for item in planned}
     waiting = [item for item in order(planned) if not over[item.trial.digest]]
     ends = _ends(waiting, forecasts, len(slots), where.beside)
     return Outlook(

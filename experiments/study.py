@@ -7,7 +7,7 @@ is meant literally.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from experiments.files import (
     row_arms,
 )
 from experiments.scaling import Layer, resolve
+from experiments.space import Search, probes, read_search
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import (
     ConfigError,
@@ -41,6 +42,8 @@ from lit_transformer.scoring import Scored
 
 MAX_ARMS = 1000
 """Arms that one study may have, so that a slip in a grid is an error and not a full disk."""
+SPACE = "space"
+"""Stands for a search's arms where none is meant."""
 MAX_SEEDS = 10_000
 """Seeds that one command may count up to, for the same reason."""
 
@@ -62,6 +65,8 @@ class Study:
     score: Scored
     """The model and the part that its table is read for."""
     arms: tuple[Arm, ...]
+    """Of a search those that it has suggested so far."""
+    search: Search | None
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,14 @@ def load_study(name_or_path: str) -> Study:
             if len(arm.id) > MAX_ID:
                 raise ConfigError(f"{where}: id {arm.id} is longer than {MAX_ID} characters")
             found[arm.id] = arm
-    arms = tuple(found.values())
-    return Study(content.name, content.version, content.description, content.score, arms)
+    search = read_search(content.search, file) if content.search else None
+    about = content.name, content.version, content.description, content.score
+    return Study(*about, tuple(found.values()), search)
+
+
+def with_arms(study: Study, arms: Sequence[Arm]) -> Study:
+    """A search's study with what the search has suggested."""
+    return replace(study, arms=tuple(arms))
 
 
 def load_setting(name_or_path: str) -> Setting:
@@ -171,6 +182,8 @@ def expand(
     trial that cannot be raises a ConfigError, or a CorpusError where its corpus cannot be.
     """
     _check_seeds(seeds)
+    if not study.arms:
+        raise ConfigError(f"{study.name} is a search: it has no rows before `ablate sweep` asks it")
     _check_rows(study, setting)
     arms = _select(study, only)
     checksums = cache(corpora.checksums)  # a user's files are read once, not once an arm
@@ -182,8 +195,31 @@ def expand(
     for seed in seeds[1:]:
         _configure(study, setting, arms[0], seed, overrides)  # a seed that cannot be
     trials = [trial for of_one_seed in zip(*by_arm, strict=True) for trial in of_one_seed]
-    _check_distinct(trials, setting)
+    if study.search is None:  # a search may suggest the same again, and is answered from the first
+        _check_distinct(trials, setting)
     return trials
+
+
+def check_search(
+    study: Study, setting: Setting, seed: int, overrides: Mapping[str, Given]
+) -> Trial:
+    """Refuse a space with a value that no suggestion can have -> the trial of nothing suggested.
+
+    What only a combination of its keys breaks is found out when it is suggested.
+    """
+    assert study.search is not None
+    for dimension in study.search.space:
+        if dimension.key in overrides:
+            raise ConfigError(f"--set {dimension.key}: {study.name} searches it; leave it out")
+    for dimension, values in probes(study.search):
+        others = [one.key for one in study.search.space if one is not dimension]
+        try:
+            _configure(study, setting, study.search.arm(SPACE, values), seed, overrides)
+        except ConfigError as error:
+            if not any(key in str(error) for key in others):
+                raise
+    base = with_arms(study, [study.search.arm(SPACE, {})])
+    return expand(base, setting, [seed], [], overrides)[0]
 
 
 def trial_from_config(config: RunConfig) -> Trial:
@@ -230,7 +266,7 @@ def _configure(
         given = _given(study, setting, arm, overrides)
         return build({**given, "train.seed": Given(seed, "--seeds")})
     except ConfigError as error:
-        if f"row {arm.id}" in str(error):
+        if f"row {arm.id}" in str(error) or (study.search and study.search.file in str(error)):
             raise
         message = f"{study.name}, row {arm.id}, in setting {setting.name}: {error}"
         raise ConfigError(message) from None

@@ -90,10 +90,17 @@ class Planned(NamedTuple):
     flops: float
     rerun_of: str | None
     """The run that this is trained again for; no table counts it then."""
+    settled: bool
+    """Whether its search was told of its end: it stays pruned, where another study goes on."""
 
     @property
     def state(self) -> State:
         return self.record.state()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.settled or self.state.is_over
 
 
 class Further(NamedTuple):
@@ -105,6 +112,15 @@ class Further(NamedTuple):
 
 Propose = Callable[[Sequence[Planned]], Further]
 """Is asked when nothing of the plan is left to run; the same plan gets the same answer."""
+
+
+class Search(Protocol):
+    """Suggests trials while others are under way, and follows those."""
+
+    @property
+    def devices(self) -> int: ...
+    def suggest(self) -> Trial | None: ...
+    def look(self, running: Sequence[str]) -> Sequence[str]: ...
 
 
 def plan(trials: Sequence[Trial], root: Root) -> list[Planned]:
@@ -138,7 +154,7 @@ def plan_again(directory: Path, run_id: str) -> Planned:
 
 def _planned(trial: Trial, directory: Path, rerun_of: str | None) -> Planned:
     size = cost.parameters(trial.config.model, trial.config.data.vocabulary_size).total
-    return Planned(trial, Record(directory), size, planned_flops(trial), rerun_of)
+    return Planned(trial, Record(directory), size, planned_flops(trial), rerun_of, False)
 
 
 def planned_flops(trial: Trial) -> float:
@@ -219,7 +235,7 @@ def grown(
 ) -> list[Planned]:
     """The plan as far as the trials that are over already lead; nothing is started."""
     going = list(planned)
-    while all(item.state.is_over for item in going):
+    while all(item.is_over for item in going):
         more = proposed(going, root, propose, say)
         if not more:
             break
@@ -234,34 +250,48 @@ def run(
     mirror: Mirror,
     display: Display,
     propose: Propose | None = None,
+    search: Search | None = None,
 ) -> list[Planned]:
-    """Train what is not over, in `order`, and then what is proposed -> the whole plan.
+    """Train what is not over, in `order`, and then what is proposed, or what is suggested as soon
+    as there is room for it -> the whole plan.
 
     What ends badly is tried again where that may help. KeyboardInterrupt stops the trials under
     way, each with a checkpoint, and is raised again.
     """
-    going, more = list(planned), list(planned)
+    going, waiting = list(planned), _waiting(planned, mirror)
     under_way: dict[str, Planned] = {}
     tried: Counter[tuple[str, Kind]] = Counter()
     try:
-        while more:
-            waiting = _waiting(more, mirror)
-            while waiting or runner.running:
-                # The first one is never overtaken, or the devices it waits for would never be free.
-                while waiting and runner.has_room(waiting[0].trial.config.train.devices):
-                    item = waiting.pop(0)
-                    under_way[item.trial.digest] = item
-                    mirror.watch(item.trial, item.record.path)
-                    runner.submit(job(item, root))
-                for ended in runner.poll(POLL_S):
-                    item = under_way.pop(ended.digest)
-                    _report(item, ended, display)
-                    if ended.exit_status != CLAIMED_ELSEWHERE and _may_help(item, tried):
-                        display.say(f"again     {item.trial.title}{_lowered(item)}")
-                        waiting.insert(0, item)
-                display.show(going, runner.running)
-            more = [] if propose is None else proposed(going, root, propose, display.say)
-            going += more
+        while True:
+            # The first one is never overtaken, or the devices it waits for would never be free.
+            while waiting and runner.has_room(waiting[0].trial.config.train.devices):
+                item = waiting.pop(0)
+                under_way[item.trial.digest] = item
+                mirror.watch(item.trial, item.record.path)
+                runner.submit(job(item, root))
+            if search is not None:
+                for line in search.look(runner.running):
+                    display.say(line)
+                if not waiting and runner.has_room(search.devices):
+                    new = _suggested(search, root)
+                    if new is not None:
+                        waiting = _waiting(_unless_known(new, going, mirror), mirror)
+                        going.append(new)
+                        continue
+            if not waiting and not runner.running:
+                more = [] if propose is None else proposed(going, root, propose, display.say)
+                if not more:
+                    break
+                going += more
+                waiting = _waiting(more, mirror)
+                continue
+            for ended in runner.poll(POLL_S):
+                item = under_way.pop(ended.digest)
+                _report(item, ended, display)
+                if ended.exit_status != CLAIMED_ELSEWHERE and _may_help(item, tried):
+                    display.say(f"again     {item.trial.title}{_lowered(item)}")
+                    waiting.insert(0, item)
+            display.show(going, runner.running)
     except KeyboardInterrupt:
         display.say(
             f"stopping: {len(runner.running)} trials write a checkpoint (at most "
@@ -273,16 +303,29 @@ def run(
     return going
 
 
+def _suggested(search: Search, root: Root) -> Planned | None:
+    trial = search.suggest()
+    return None if trial is None else _planned(trial, root.trial(trial.digest), None)
+
+
+def _unless_known(item: Planned, going: Sequence[Planned], mirror: Mirror) -> list[Planned]:
+    """The item, unless its configuration was suggested before: the first one answers for it."""
+    if item.trial.digest not in {other.trial.digest for other in going}:
+        return [item]
+    mirror.watch(item.trial, item.record.path)
+    return []
+
+
 def _waiting(planned: Sequence[Planned], mirror: Mirror) -> list[Planned]:
-    """What is to be trained, in `order`; what is over is mirrored."""
-    found = []
+    """What is to be trained, in `order`, each once; what is over is mirrored."""
+    found: dict[str, Planned] = {}
     for item in order(planned):
-        if item.state.is_over:
+        if item.is_over or item.trial.digest in found:
             mirror.watch(item.trial, item.record.path)
         else:
             refuse_links(item.record.path)
-            found.append(item)
-    return found
+            found[item.trial.digest] = item
+    return [*found.values()]
 
 
 def _may_help(item: Planned, tried: Counter[tuple[str, Kind]]) -> bool:

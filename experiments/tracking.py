@@ -55,8 +55,9 @@ WORDS_BATCH = 100
 OVERVIEW = "overview.md"
 """The file of a report that becomes the description of its study's run."""
 
-STATUS = {"running": "RUNNING", "finished": "FINISHED", "killed": "KILLED"}
-"""MLflow's words for the states of a trial; every other end is FAILED."""
+STATUS = {"running": "RUNNING", "finished": "FINISHED", "killed": "KILLED", "pruned": "KILLED"}
+"""MLflow's words for the states of a trial, which the tag ablate.kind has; every other end is
+FAILED."""
 
 
 def prepare_store(root: Path) -> str:

@@ -113,7 +113,7 @@ def _train(job: Job, record: Record, stop: _Stop, seat: ranks.Seat | None) -> tu
     import torch
 
     from lit_transformer import peers
-    from lit_transformer.callbacks import DivergedError, InterruptedTrialError
+    from lit_transformer.callbacks import DivergedError, InterruptedTrialError, PrunedTrialError
     from lit_transformer.training import is_out_of_memory
 
     try:
@@ -123,6 +123,8 @@ def _train(job: Job, record: Record, stop: _Stop, seat: ranks.Seat | None) -> tu
         _carry_out(job, record, stop, device, group)
     except InterruptedTrialError as end:
         return "killed", str(end)
+    except PrunedTrialError as end:
+        return "pruned", str(end)
     except DivergedError as end:
         return "diverged", str(end)
     except config_io.ConfigError as error:

@@ -33,6 +33,10 @@ class InterruptedTrialError(Exception):
     """Somebody asked the trial to stop; its checkpoint is written."""
 
 
+class PrunedTrialError(Exception):
+    """The trial's search has given it up; its checkpoint is written."""
+
+
 @final
 class Journal(pl.Callback):
     """Keeps a trial's record while it trains, in one fixed order after each update.
@@ -121,12 +125,15 @@ class Journal(pl.Callback):
             file = checkpoints.step_file(self.record.checkpoints, step, ".safetensors")
             checkpoints.save_weights(pl_module.model, file)
         # It may have been asked while validating, or of another peer.
-        stops = self.peers.any(self.should_stop()) and not last
+        pruned = self.peers.leads and self.record.prune_file.exists()
+        stops = self.peers.any(pruned or self.should_stop()) and not last
         if stops:
             self._refuse_non_finite(step, "train.loss", outputs["loss"])
         if saves or stops:
             self._random = self.peers.gather(checkpoints.random_state())
             self.peers.once(lambda: self._save(trainer))
+        if stops and self.peers.any(pruned):
+            raise PrunedTrialError(f"after update {step}; its checkpoint is written")
         if stops:
             raise InterruptedTrialError(
                 f"asked to stop after update {step}; its checkpoint is written"

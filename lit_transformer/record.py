@@ -22,6 +22,7 @@ Kind = Literal[
     "finished",
     "failed",
     "killed",
+    "pruned",
     "diverged",
     "out_of_memory",
     "bad_configuration",
@@ -132,6 +133,7 @@ class Record:
         self.metrics = path / "metrics.jsonl"
         self.result_file = path / "result.json"
         self.progress_file = path / "progress.json"
+        self.prune_file = path / "prune"
         self.changes = path / "changes"
         self.checkpoints = path / "checkpoints"
         self.hypotheses = path / "hypotheses"
@@ -183,6 +185,13 @@ class Record:
         except RecordError:
             return None
 
+    def ask_to_prune(self) -> None:
+        """Ask the trial to end after its next update, with a checkpoint: it is not worth its time.
+
+        It stands until an attempt begins: whoever wants the trial then asks again, or not.
+        """
+        self.prune_file.touch()
+
     def start_attempt(self, about: Mapping[str, Any]) -> int:
         """Note that a process begins on this trial -> the number of its attempt, from 1."""
         mend_lines(self.attempts)
@@ -231,8 +240,10 @@ class Record:
         return State(last["kind"], last["reason"], attempts)
 
     def clear_partials(self) -> None:
-        """Delete what killed attempts have left half written; for whoever holds the claim."""
+        """Delete what was asked of attempts before, and what killed ones have left half written;
+        for whoever holds the claim."""
         scored = (self.hypotheses, self.attention, self.counts, self.path / "scores")
+        self.prune_file.unlink(missing_ok=True)  # asked of an attempt before
         for folder in (self.path, self.changes, self.checkpoints, *scored):
             for path in folder.glob(".*.partial"):
                 if not path.name.startswith(".mirror-"):  # the sweep's, which holds another lock

@@ -763,6 +763,59 @@ def test_a_sweep_killed_at_any_moment_ends_as_if_undisturbed(
     assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
 
 
+SEARCH = """\
+name: hunt
+version: 1
+description: A search.
+search:
+  trials: 4
+  sampler: {name: random}
+  pruner: {name: median, options: {n_startup_trials: 1}}
+  set: {train.valid_every: 2, train.steps: 40}
+  space:
+    optim.rate_factor: {low: 0.01, high: 3, log: true}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_search_killed_and_started_again_repeats_and_loses_nothing(
+    toy: Toy, tmp_path: Path
+) -> None:
+    study = tmp_path / "hunt.yaml"
+    study.write_text(SEARCH)
+    words = [study, "--setting", toy.setting, "--root", tmp_path]
+    killed = Started("sweep", *words, "--at-once", 1)
+    wait_for(lambda: files(tmp_path, "result.json") and len(files(tmp_path, "metrics.jsonl")) > 1)
+    killed.process.kill()
+    killed.wait()
+    assert killed.vanishes(), killed.left()
+    again = ablate("sweep", *words, "--at-once", 1)
+    assert again.status == 0, again.err
+    (journal,) = (tmp_path / "mlruns" / "searches" / "hunt" / "toy").glob("*.jsonl")
+    events = list(read_lines(journal))
+    for event in ("asked", "told"):
+        numbers = [line["number"] for line in events if line["event"] == event]
+        assert numbers == [0, 1, 2, 3]
+    words_of = {"complete": "finished", "pruned": "pruned"}
+    ends = {line["number"]: words_of[line["end"]] for line in events if line["event"] == "told"}
+    digests = {x["digest"]: x["number"] for x in events if x["event"] == "asked"}
+    stands = {path.parent.name: Record(path.parent).state() for path in files(tmp_path, "lock")}
+    assert {digest: state.kind for digest, state in stands.items()} == {
+        digest: ends[number] for digest, number in digests.items()
+    }
+    assert sorted(state.attempts for state in stands.values()) in ([1, 1, 1, 2], [1, 1, 1, 1])
+    told = runs.read(store.uri(tmp_path), "hunt", "toy")
+    assert {*told["kind"]} == {*ends.values()}
+    assert sorted(told["arm"]) == ["t0", "t1", "t2", "t3"]
+    table = json.loads(ablate("report", *words, "--json").out)
+    shown = [row["ours"].get("valid.bleu", {"mean": -1.0})["mean"] for row in table["rows"]]
+    assert shown == sorted(shown, reverse=True)
+    assert table["missing"] == []
+    report = tmp_path / "mlruns" / "reports" / "hunt" / "toy" / "report.json"
+    assert ablate("verify", report, "--root", tmp_path).status == 0
+
+
 # Failures
 
 
@@ -890,6 +943,16 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
     [
         (["sweep", "tabel3", "--setting", "grammar"], "did you mean table3?"),
         (["run", "table3/Q", "--setting", "grammar"], "study table3 has no arm Q"),
+        (["plan", "search-recipe", "--setting", "grammar"], "its trials are not known ahead"),
+        (["report", "search-recipe", "--setting", "grammar"], "has no rows before `ablate sweep`"),
+        (
+            ["sweep", "search-recipe", "--setting", "grammar", "--only", "t1"],
+            "--only t1: search-recipe is a search, which suggests its rows",
+        ),
+        (
+            ["sweep", "search-recipe", "--setting", "grammar", "--seeds", "2"],
+            "--seeds 2: search-recipe is a search, which trains with one, as 4,",
+        ),
         (["run", "table3/base"], "an arm of a study needs --setting"),
         (["run", "table3", "--setting", "grammar"], "write it as STUDY/ARM"),
         (["run", "gone.yaml"], "gone.yaml: no such file"),

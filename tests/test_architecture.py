@@ -46,6 +46,7 @@ FREE_OF_TORCH = (
     "experiments/calibrating.py",
     "experiments/plan_display.py",
     "experiments/planning.py",
+    "experiments/search.py",
     "experiments/study.py",
     "experiments/sweep.py",
     "experiments/tracking.py",
@@ -155,7 +156,8 @@ def test_torch_is_not_imported_where_it_is_not_needed() -> None:
 
 @pytest.mark.parametrize("file", [f for f in SOURCES if f == "ablate.py"])
 def test_help_imports_nothing_heavy(file: str) -> None:
-    heavy = {"torch", "pytorch_lightning", "mlflow", "pandas", "numpy", "matplotlib", "sacrebleu"}
+    heavy = {"torch", "pytorch_lightning", "mlflow", "pandas", "numpy", "matplotlib", "optuna"}
+    heavy |= {"sacrebleu"}
     assert first_to_import(heavy, [file]) == ""
 
 

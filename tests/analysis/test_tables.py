@@ -10,6 +10,7 @@ from analysis import published, tables
 from analysis.columns import main_columns
 from analysis.notes import notes, summary
 from analysis.tables import PAPER_KEYS, PERPLEXITY, Table
+from experiments.space import SUGGESTED
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import Given, build
 from tests.analysis.example import SIGNATURE, heading, run, stored, trials
@@ -104,6 +105,34 @@ def test_missing_and_failed_trials_are_named_and_not_averaged():
     seeds = main_columns(table)[-1].cells
     assert [cell.text for cell in seeds] == ["1 of 2, diverged 1", "1 of 2, not run 1"]
     assert "ablate sweep table3 --setting grammar --seeds 3" in words(table)
+
+
+def test_suggestions_show_all_their_values_and_pruned_ones_are_not_missing():
+    best, same, gone = (
+        trial_of(arm, model__dropout=value, data__corpus="grammar", data__max_tokens=64)
+        for arm, value in (("t2", 0.2), ("t0", 0.2), ("t1", 0.3))
+    )
+    for trial in (best, same, gone):
+        trial.group = SUGGESTED
+        trial.config = trial.config.model_copy(
+            update={"train": trial.config.train.model_copy(update={"seed": 1})}
+        )
+    records = [run(best, 30, 2), run(same, 30, 2), run(gone, 0, 0) | {"kind": "pruned"}]
+    table = tables.build(heading("grammar"), [best, same, gone], stored(records), None)
+    (dropout,) = (column for column in main_columns(table) if column.name == "model.dropout")
+    assert [cell.text for cell in dropout.cells] == ["0.2", "0.2", "0.3"]
+    assert table.missing == ()
+    assert [arm for arm, _ in table.pruned] == ["t1"]
+    assert table.finished == 2
+    assert "a search's suggestions, best first" in words(table)
+    assert "Pruned, without a score and with its curve kept: t1." in words(table)
+    listed = tables.build(
+        heading("grammar"),
+        [SimpleNamespace(**{**vars(gone), "group": "mine"})],
+        stored(records[2:]),
+        None,
+    )
+    assert [arm for arm, _ in listed.missing] == ["t1"]  # another study would go on with it
 
 
 def test_a_table_of_nothing_is_a_table():

@@ -241,6 +241,27 @@ def test_a_rank_killed_at_any_moment_changes_no_bit(
     assert outcome(run(runner, job)) == undisturbed
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_pruned_trial_ends_on_every_device_with_its_curve_kept(
+    devices: int, runner: LocalRunner, toy: Toy, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    job = a_job(toy, tmp_path, devices, LONG)
+    record = Record(job.directory)
+    processes = started(runner, job)
+    wait_for(lambda: any("valid.loss" in line["values"] for line in read_lines(record.metrics)))
+    record.ask_to_prune()
+    assert finish(runner) == [Ended(job.digest, 1)]
+    state = record.state()
+    assert (state.kind, "its checkpoint is written" in state.reason) == ("pruned", True), state
+    assert not any(map(is_alive, processes))
+    points = {(step, name) for step, name, _ in curves(record)}
+    assert (8, "valid.curve_bleu") in points
+    assert (60, "valid.curve_bleu") not in points
+    again = run(runner, job)  # by somebody who wants it trained: nobody asks anew
+    assert not record.prune_file.exists()
+    assert devices == 1 or outcome(again) == undisturbed
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
 def test_a_trial_goes_on_with_another_number_of_devices(
     before: int, after: int, runner: LocalRunner, toy: Toy, tmp_path: Path

@@ -242,7 +242,14 @@ def test_what_is_done_is_mirrored_and_not_trained(toy: Toy, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("kind", "attempts"),
-    [("failed", 3), ("killed", 9), ("diverged", 1), ("bad_configuration", 1), ("out_of_memory", 7)],
+    [
+        ("failed", 3),
+        ("killed", 9),
+        ("diverged", 1),
+        ("pruned", 1),
+        ("bad_configuration", 1),
+        ("out_of_memory", 7),
+    ],
 )
 def test_a_bad_end_names_its_log_is_tried_again_so_often_and_keeps_back_no_other(
     toy: Toy, tmp_path: Path, kind: Kind, attempts: int

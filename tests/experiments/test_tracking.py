@@ -224,6 +224,7 @@ def test_numbers_that_are_not_finite_are_told(root: Path) -> None:
         ("bad_configuration", "FAILED"),
         ("finished", "FAILED"),  # without result.json
         ("killed", "KILLED"),
+        ("pruned", "KILLED"),
         (None, "KILLED"),  # and nobody holds the claim
     ],
 )

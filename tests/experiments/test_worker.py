@@ -11,7 +11,7 @@ import torch
 from experiments import worker
 from experiments.worker import Job
 from lit_transformer import training
-from lit_transformer.callbacks import DivergedError, InterruptedTrialError
+from lit_transformer.callbacks import DivergedError, InterruptedTrialError, PrunedTrialError
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.record import Record
@@ -72,6 +72,7 @@ def outcome(job: Job, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[st
     ("error", "kind", "reason"),
     [
         (InterruptedTrialError("after update 3"), "killed", "after update 3"),
+        (PrunedTrialError("after update 3"), "pruned", "after update 3"),
         (DivergedError("loss is nan"), "diverged", "loss is nan"),
         (ConfigError("no bfloat16"), "bad_configuration", "no bfloat16"),
         (torch.OutOfMemoryError("full\nof it"), "out_of_memory", "OutOfMemoryError: full"),

@@ -237,7 +237,7 @@ def test_a_trial_waits_runs_and_finishes(record):
 
 
 @pytest.mark.parametrize(
-    "kind", ["failed", "killed", "diverged", "out_of_memory", "bad_configuration"]
+    "kind", ["failed", "killed", "pruned", "diverged", "out_of_memory", "bad_configuration"]
 )
 def test_an_attempt_that_ended_says_how(record, kind):
     record.end_attempt(record.start_attempt({}), kind, "the reason")

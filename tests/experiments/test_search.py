@@ -1,0 +1,401 @@
+"""Searches, against Optuna used directly and against themselves undisturbed. Nothing is trained."""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import get_args
+
+import optuna
+import pytest
+
+from experiments import search, suggestions, sweep
+from experiments.files import PrunerName, SamplerName
+from experiments.runners.local import Ended
+from experiments.search import Searching
+from experiments.study import Trial, load_setting, load_study
+from experiments.sweep import Planned, Root
+from experiments.worker import Job
+from lit_transformer import config_io
+from lit_transformer.config import RunConfig
+from lit_transformer.config_io import ConfigError
+from lit_transformer.record import MetricsLog, Record, RecordError
+from tests.toy import Toy, write_toy
+
+VALIDATIONS = 4
+HEAD = """\
+name: hunt
+version: 1
+description: A search.
+search:
+  trials: 12
+"""
+SPACE = """\
+  space:
+    optim.rate_factor: {low: 0.1, high: 10, log: true}
+    model.dropout: {low: 0, high: 0.4, step: 0.1}
+    model.positions: {choices: [sinusoidal, learned]}
+    model.max_positions: {low: 64, high: 256, when: {model.positions: learned}}
+"""
+MEDIAN = "  pruner: {name: median, options: {n_startup_trials: 2}}\n"
+
+
+def score(config: RunConfig) -> float:
+    """Best at a rate factor of 1 without dropout."""
+    return 10 - math.log(config.optim.rate_factor) ** 2 - config.model.dropout
+
+
+class KilledError(Exception):
+    """What a sweep dies of, without a word to anybody."""
+
+
+class Runner:
+    """Trains in no time, one trial at a time: a validation at each poll, and then the result.
+
+    `dies_at`: the poll at which the sweep is no more.
+    """
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.jobs: list[Job] = []
+        self.started: list[str] = []
+        self.polls, self.dies_at = 0, dies_at
+        self.diverges: set[int] = set()
+
+    @property
+    def running(self) -> list[str]:
+        return [job.digest for job in self.jobs]
+
+    def has_room(self, devices: int) -> bool:
+        return not self.jobs
+
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.started.append(job.digest)
+        record = Record(job.directory)
+        record.clear_partials()
+        record.start_attempt({})
+
+    def poll(self, timeout_s: float) -> list[Ended]:
+        self.polls += 1
+        if self.polls == self.dies_at:
+            raise KilledError
+        (job,) = self.jobs
+        record = Record(job.directory)
+        config = config_io.parse(job.config, job.directory / "config.yaml")
+        record.path.mkdir(exist_ok=True)
+        done = record.metrics.read_text().count("\n") if record.metrics.exists() else 0
+        if record.prune_file.exists():
+            return self.end(job, record, "pruned")
+        if len(self.started) in self.diverges:
+            return self.end(job, record, "diverged")
+        if done < VALIDATIONS:
+            value = score(config) * (done + 1) / VALIDATIONS
+            MetricsLog(record).add(done + 1, {"valid.curve_bleu": value})
+            return []
+        scores = {
+            "valid.bleu": score(config),
+            "valid.perplexity": 2.0,
+            "cost.total_seconds": 1.0,
+            "cost.parameters": 1000 * config.model.dropout,
+        }
+        record.write_json("result.json", {"scores": scores})
+        return self.end(job, record, "finished")
+
+    def end(self, job: Job, record: Record, kind: str) -> list[Ended]:
+        record.end_attempt(1, kind, "")  # type: ignore[arg-type]
+        self.jobs.clear()
+        return [Ended(job.digest, 0)]
+
+    def stop(self, grace_s: float) -> list[Ended]:
+        return []
+
+
+class Watcher:
+    """Mirror and display."""
+
+    def __init__(self) -> None:
+        self.watched: list[str] = []
+        self.said: list[str] = []
+
+    def watch(self, trial: Trial, directory: Path) -> None:
+        self.watched.append(trial.arm)
+
+    def show(self, planned: list[Planned], running: list[str]) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+class World:
+    """A search over the toy, under one root."""
+
+    def __init__(self, toy: Toy, root: Path, body: str) -> None:
+        self.toy, self.root = toy, root
+        self.file = toy.folder / "hunt.yaml"
+        self.file.write_text(HEAD + body)
+
+    def searching(self) -> Searching:
+        setting = load_setting(str(self.toy.setting))
+        return Searching(load_study(str(self.file)), setting, 1, {}, self.root)
+
+    def go(self, runner: Runner) -> tuple[Searching, Watcher]:
+        found, watcher = self.searching(), Watcher()
+        with found.begun():
+            sweep.run(found.planned(), Root(self.root), runner, watcher, watcher, None, found)
+        return found, watcher
+
+    @property
+    def journal(self) -> Path:
+        (found,) = (self.root / "mlruns" / "searches").rglob("*.jsonl")
+        return found
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return write_toy(tmp_path / "toy")
+
+
+def direct(sampler: optuna.samplers.BaseSampler, trials: int) -> Iterator[dict[str, object]]:
+    """What Optuna suggests where it is used as its users do."""
+    study = optuna.create_study(study_name="hunt/toy", direction="maximize", sampler=sampler)
+
+    def objective(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("optim.rate_factor", 0.1, 10, log=True)
+        dropout = trial.suggest_float("model.dropout", 0, 0.4, step=0.1)
+        if trial.suggest_categorical("model.positions", ["sinusoidal", "learned"]) == "learned":
+            trial.suggest_int("model.max_positions", 64, 256)
+        # The trial has the number as it is written, to four digits.
+        return 10 - math.log(float(f"{rate:.4g}")) ** 2 - float(f"{dropout:.12g}")
+
+    study.optimize(objective, n_trials=trials)
+    for trial in study.trials:
+        yield trial.params
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [
+        ("tpe", optuna.samplers.TPESampler(seed=1)),
+        ("random", optuna.samplers.RandomSampler(seed=1)),
+        ("nsgaii", optuna.samplers.NSGAIISampler(seed=1)),
+    ],
+)
+def test_trials_are_what_optuna_itself_suggests(
+    toy: Toy, tmp_path: Path, name: str, sampler: optuna.samplers.BaseSampler
+) -> None:
+    found, _ = World(toy, tmp_path, f"  sampler: {{name: {name}}}\n" + SPACE).go(Runner())
+    expected = list(direct(sampler, 12))
+    assert [[*one.values] for one in found.suggested] == [[*params] for params in expected]
+    for one, params in zip(found.suggested, expected, strict=True):
+        assert {k: v for k, v in one.values.items() if isinstance(v, str)} == {
+            k: v for k, v in params.items() if isinstance(v, str)
+        }
+        numbers = {k: v for k, v in params.items() if not isinstance(v, str)}
+        assert {k: one.values[k] for k in numbers} == pytest.approx(numbers, rel=1e-3)
+    assert found.is_done
+    assert found.states() == ["COMPLETE"] * 12
+
+
+@pytest.mark.parametrize("pruner", [MEDIAN, "", "  pruner: {name: hyperband}\n"])
+def test_a_search_killed_at_any_moment_ends_as_if_undisturbed(
+    toy: Toy, tmp_path: Path, pruner: str
+) -> None:
+    whole = World(toy, tmp_path / "whole", pruner + SPACE)
+    undisturbed, _ = whole.go(runner := Runner())
+    states = undisturbed.states()
+    assert ("PRUNED" in states) == bool(pruner)
+    for dies_at in (2, runner.polls // 2, runner.polls - 1):
+        world = World(toy, tmp_path / str(dies_at), pruner + SPACE)
+        first, second = Runner(dies_at), Runner()
+        with pytest.raises(KilledError):
+            world.go(first)
+        found, _ = world.go(second)
+        assert found.suggested == undisturbed.suggested
+        assert found.states() == states
+        both = {*first.started} & {*second.started}
+        assert len(both) <= 1  # the one that was under way
+
+
+def test_optuna_s_states_are_those_of_the_trials(toy: Toy, tmp_path: Path) -> None:
+    runner = Runner()
+    runner.diverges = {2}
+    world = World(toy, tmp_path, MEDIAN + SPACE)
+    found, watcher = world.go(runner)
+    words = {"finished": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
+    assert found.states() == [words[item.state.kind] for item in found.planned()]
+    assert {"COMPLETE", "PRUNED", "FAIL"} == {*found.states()}
+    assert [line for line in watcher.said if line.startswith("failed ")] == [
+        "failed    hunt/toy t1: diverged: "
+    ]
+    again = Runner()
+    assert world.go(again)[0].states() == found.states()
+    assert again.started == []
+
+
+def test_a_torn_line_of_the_journal_costs_that_event_alone(toy: Toy, tmp_path: Path) -> None:
+    world = World(toy, tmp_path, MEDIAN + SPACE)
+    found, _ = world.go(Runner())
+    content = world.journal.read_bytes()
+    world.journal.write_bytes(content[:-5])
+    again = Runner()
+    assert world.go(again)[0].suggested == found.suggested
+    assert again.started == []
+    assert world.journal.read_bytes() == content
+
+
+def test_a_damaged_journal_is_named(toy: Toy, tmp_path: Path) -> None:
+    world = World(toy, tmp_path, SPACE)
+    world.go(Runner())
+    world.journal.write_text('{"event": "told", "number": 0, "end": "well", "objectives": []}\n')
+    with pytest.raises(RecordError, match=r"jsonl:1: is no event of a search"):
+        world.searching()
+
+
+def test_a_repeated_suggestion_is_answered_from_the_first(toy: Toy, tmp_path: Path) -> None:
+    space = "  space:\n    model.dropout: {choices: [0.0, 0.1]}\n"
+    runner = Runner()
+    found, watcher = World(toy, tmp_path, "  sampler: {name: random}\n" + space).go(runner)
+    assert len(found.suggested) == 12
+    assert len(runner.started) == len({*runner.started}) == 2
+    assert {one.objectives for one in found.suggested} == {(10.0,), (9.9,)}
+    assert {*watcher.watched} == {f"t{number}" for number in range(12)}  # each in MLflow
+
+
+def test_what_another_study_has_trained_is_not_trained_again(toy: Toy, tmp_path: Path) -> None:
+    space = "  space:\n    model.dropout: {choices: [0.0, 0.1]}\n"
+    World(toy, tmp_path, "  sampler: {name: random}\n" + space).go(Runner())
+    runner = Runner()
+    found, _ = World(toy, tmp_path, "  sampler: {name: tpe}\n" + space).go(runner)
+    assert runner.started == []
+    assert found.states() == ["COMPLETE"] * 12
+
+
+def test_a_combination_that_cannot_be_has_failed(toy: Toy, tmp_path: Path) -> None:
+    space = "  space:\n    model.heads: {choices: [2, 3]}\n    model.d_model: {choices: [16, 18]}\n"
+    found, watcher = World(toy, tmp_path, "  sampler: {name: random}\n" + space).go(Runner())
+    for one in found.suggested:
+        fits = one.values["model.d_model"] % one.values["model.heads"] == 0  # type: ignore[operator]
+        assert one.end == ("complete" if fits else "fail")
+        assert ("is not a multiple of" in one.reason) != fits
+    assert {"COMPLETE", "FAIL"} == {*found.states()}
+    assert any("cannot be: " in line for line in watcher.said)
+
+
+def test_more_trials_go_on_with_the_same_search(toy: Toy, tmp_path: Path) -> None:
+    world = World(toy, tmp_path, SPACE)
+    first, _ = world.go(Runner())
+    world.file.write_text(world.file.read_text().replace("trials: 12", "trials: 14"))
+    second, _ = world.go(runner := Runner())
+    assert second.suggested[:12] == first.suggested
+    assert len(runner.started) == 2
+
+
+def test_another_space_is_another_search(toy: Toy, tmp_path: Path) -> None:
+    world = World(toy, tmp_path, SPACE)
+    world.go(Runner())
+    world.file.write_text(world.file.read_text().replace("high: 10,", "high: 11,"))
+    assert world.searching().suggested == []
+
+
+def test_an_optuna_that_suggests_otherwise_is_given_the_old_suggestions(
+    toy: Toy, tmp_path: Path
+) -> None:
+    world = World(toy, tmp_path, "  sampler: {name: random}\n" + SPACE)
+    found, _ = world.go(Runner())
+    old, new = found.suggested[0].values["optim.rate_factor"], 1.5
+    text = world.journal.read_text().replace(
+        f'"optim.rate_factor": {old}', f'"optim.rate_factor": {new}'
+    )
+    world.journal.write_text(text)
+    world.file.write_text(world.file.read_text().replace("trials: 12", "trials: 16"))
+    again, _ = world.go(Runner())
+    assert again.suggested[0].values["optim.rate_factor"] == new
+    assert [one.values for one in again.suggested[1:12]] == [
+        one.values for one in found.suggested[1:]
+    ]
+    assert len({str(one.values) for one in again.suggested}) == 16  # it does not begin anew
+
+
+def test_a_search_has_one_owner(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "OWNER_PATIENCE_S", 0.1)
+    world = World(toy, tmp_path, SPACE)
+    with (
+        world.searching().begun(),
+        pytest.raises(ConfigError, match="hunt: another process is at this search"),
+        ExitStack() as second,
+    ):
+        second.enter_context(world.searching().begun())
+
+
+def test_two_objectives_put_their_front_first(toy: Toy, tmp_path: Path) -> None:
+    objectives = "  sampler: {name: nsgaii}\n  objectives: [score, cost.parameters]\n"
+    found, _ = World(toy, tmp_path, objectives + SPACE).go(Runner())
+    study = load_study(str(toy.folder / "hunt.yaml"))
+    ranked = suggestions.best_first(study, found.suggested)
+    front = {trial.number for trial in found._study.best_trials}
+    assert {one.number for one in ranked[: len(front)]} == front
+    scores = [one.objectives[0] for one in ranked[: len(front)]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_rows_are_best_first_and_pruned_ones_behind_them(toy: Toy, tmp_path: Path) -> None:
+    world = World(toy, tmp_path, MEDIAN + SPACE)
+    found, _ = world.go(Runner())
+    study, setting = load_study(str(world.file)), load_setting(str(toy.setting))
+    arms = suggestions.asked(study, setting, 1, {}, tmp_path).arms
+    by_name = {one.name: one for one in found.suggested}
+    ends = [by_name[arm.id].end for arm in arms]
+    assert ends == sorted(ends, key=["complete", "pruned"].index)
+    scores = [by_name[arm.id].objectives[0] for arm in arms if by_name[arm.id].objectives]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "  sampler: {name: tpe, options: {n_startup_trails: 5}}\n",
+            r":6: search.sampler.options: tpe has no option n_startup_trails; did you mean "
+            r"n_startup_trials\?; it has",
+        ),
+        ("  sampler: {name: tpe, options: {seed: x}}\n", r"options.seed='x': int or None is expec"),
+        (
+            "  pruner: {name: median, options: {n_startup_trials: true}}\n",
+            r"=True: int is expected",
+        ),
+        ("  pruner: {name: hyperband, options: {min_ressource: 1}}\n", "did you mean min_resource"),
+        ("  pruner: {name: threshold}\n", "threshold: Either lower or upper must be specified"),
+        ("  pruner: {name: median, options: {n_warmup_steps: -1}}\n", "median: .*-1"),
+    ],
+)
+def test_a_sampler_or_a_pruner_that_cannot_be_is_one_message(
+    toy: Toy, tmp_path: Path, body: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        World(toy, tmp_path, body + SPACE).searching()
+
+
+def test_a_pruner_without_a_curve_is_refused(toy: Toy, tmp_path: Path) -> None:
+    body = "  set: {train.valid_sentences: 0}\n" + MEDIAN
+    with pytest.raises(ConfigError, match=r":7: pruner median follows valid.curve_bleu, and train"):
+        World(toy, tmp_path, body + SPACE).searching()
+
+
+@pytest.mark.parametrize("name", get_args(SamplerName))
+def test_every_sampler_is_optuna_s_of_that_name(toy: Toy, tmp_path: Path, name: str) -> None:
+    world = World(toy, tmp_path, f"  sampler: {{name: {name}}}\n" + SPACE)
+    if name == "cmaes":  # its package is no dependency
+        with pytest.raises(ConfigError, match="cmaes needs a package: pip install cmaes"):
+            world.searching()
+        return
+    made = search.sampler(load_study(str(world.file)), 1, reseeded=False)
+    assert type(made).__name__.lower() == f"{name}sampler"
+
+
+@pytest.mark.parametrize("name", get_args(PrunerName))
+def test_every_pruner_is_optuna_s_of_that_name(toy: Toy, tmp_path: Path, name: str) -> None:
+    needed = {"percentile": "{percentile: 25.0}", "threshold": "{lower: 1}"}.get(name, "{}")
+    body = f"  pruner: {{name: {name}, options: {needed}}}\n" + SPACE
+    made = search.pruner(load_study(str(World(toy, tmp_path, body).file)))
+    assert type(made).__name__.lower() == f"{name.replace('_', '')}pruner"
