@@ -35,9 +35,8 @@ def _search(study: Study, where: Setting) -> str:
 def _content(file: Path, setting: str) -> str:
     content = config_io.read_yaml(file)
     top = content.data if isinstance(content.data, dict) else {}
-    if (
-        "rows" in top or "search" in top
-    ) and "recipe" not in top:  # a setting's rows are of studies
+    lists = "rows" in top or "search" in top
+    if lists and "recipe" not in top:  # a setting's rows are of studies
         study = studies.load_study(str(file))
         where = studies.load_setting(setting)
         if study.search:

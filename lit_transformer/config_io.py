@@ -165,7 +165,7 @@ def _refuse_other_task(config: RunConfig, leaves: Mapping[str, Given]) -> None:
         if entry is not None and key.task not in (None, task) and entry.value != key.default:
             raise ConfigError(
                 f"{entry.origin}: {key.name} is of {key.task}, and data.corpus={corpus} is of "
-                f"{task}; leave it out"
+                f"{task}; leave it out, or take a corpus of {key.task}"
             )
 
 
