@@ -154,17 +154,14 @@ class Table:
             (row.arm, slot)
             for row in self.rows
             for slot in row.slots
-            if not slot.finished and (row.arm, slot) not in self.pruned
+            if not slot.finished and not _is_given_up(row, slot)
         )
 
     @property
     def pruned(self) -> tuple[tuple[str, Slot], ...]:
         """Suggestions that their search has given up."""
         return tuple(
-            (row.arm, slot)
-            for row in self.rows
-            for slot in row.slots
-            if slot.state == "pruned" and row.group == SUGGESTED
+            (row.arm, slot) for row in self.rows for slot in row.slots if _is_given_up(row, slot)
         )
 
     @property
@@ -251,6 +248,10 @@ def build(
         sequential=tuple(sequential),
         tracked=tracked,
     )
+
+
+def _is_given_up(row: Row, slot: Slot) -> bool:
+    return slot.state == "pruned" and row.group == SUGGESTED
 
 
 def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -> tuple[Row, ...]:

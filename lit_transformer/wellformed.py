@@ -122,7 +122,7 @@ class TreesOnly:
 
 def _table(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """A row each, of at least one number; a shorter one repeats its last."""
-    width = max(1, *map(len, rows))
+    width = max([1, *map(len, rows)])
     filled = [[*row, *[row[-1] if row else 0] * (width - len(row))] for row in rows]
     return torch.tensor(filled, device=device)
 

@@ -214,6 +214,7 @@ def test_a_parser_is_trained_like_a_translator(tmp_path):
     assert not any("<|" in piece for piece in one.written)
 
     parser = Translator(tmp_path / "whole", task="parsing", averaged=False, device=CPU)
+    assert parser.parse(["", "  "]) == [None, None]
     found = parser.parse(["the dog is ( old )", "", "  cat  "])
     assert [tree and tree.words for tree in found] == [
         *(["the", "dog", "is", "-LRB-", "old", "-RRB-"], None, ["cat"]),
