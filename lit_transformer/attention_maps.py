@@ -30,9 +30,16 @@ PARTS: tuple[Part, ...] = get_args(Part)
 class Maps(NamedTuple):
     """Weights of each layer and head, a row of sum 1 for each token that looks."""
 
-    encoder_LHSS: Weights
-    decoder_LHTT: Weights
+    encoder_LHSS: Weights | None
+    """None: the encoder has no self-attention."""
+    decoder_LHTT: Weights | None
+    """None: nor has the decoder."""
     cross_LHTS: Weights
+
+    def parts(self) -> dict[Part, Weights]:
+        """Those that there are."""
+        pairs = zip(PARTS, self, strict=True)
+        return {part: weights for part, weights in pairs if weights is not None}
 
 
 class Sentence(NamedTuple):
@@ -92,7 +99,7 @@ def write(record: Record, observed: Sequence[Sentence | LeftOut]) -> None:
     tensors = {
         f"{sentence.number}.{part}": np.ascontiguousarray(weights, np.float16)
         for sentence in sentences
-        for part, weights in zip(PARTS, sentence.maps, strict=True)
+        for part, weights in sentence.maps.parts().items()
     }
     content = save(tensors)
     write_bytes(record.attention / "maps.safetensors", content)
@@ -113,7 +120,7 @@ def _object(sentence: Sentence) -> dict[str, Any]:
             "entropy": entropy(weights).round(4).tolist(),
             "distance": distance(weights).round(4).tolist(),
         }
-        for part, weights in zip(PARTS, maps, strict=True)
+        for part, weights in maps.parts().items()
     }
     return {**about, "heads": heads}
 
@@ -147,11 +154,14 @@ def _sentence(about: Mapping[str, Any], tensors: Mapping[str, Weights]) -> Sente
     words = (text, *source, *read, *written)
     if not isinstance(number, int) or not all(isinstance(word, str) for word in words):
         raise TypeError("not the numbers and texts of a sentence")
-    maps = Maps(*(tensors[f"{number}.{part}"].astype(np.float32) for part in PARTS))
+    found: dict[str, Weights] = {
+        part: tensors[f"{number}.{part}"].astype(np.float32) for part in about["heads"]
+    }
+    maps = Maps(found.get("encoder"), found.get("decoder"), found["cross"])
     sentence = Sentence(number, source, read, written, text, maps)
-    for part, weights in zip(PARTS, maps, strict=True):
+    for part, weights in maps.parts().items():
         rows, columns = labels(sentence, part)
-        if weights.shape != (*maps.encoder_LHSS.shape[:2], len(rows), len(columns)):
+        if weights.shape != (*maps.cross_LHTS.shape[:2], len(rows), len(columns)):
             raise ValueError("a map is not as large as its sentence")
         if not weights.size or not ((weights >= 0) & (weights <= 1)).all():
             raise ValueError("a weight is not between 0 and 1")

@@ -16,7 +16,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lit_transformer.attention_maps import (
-    PARTS,
     LeftOut,
     Part,
     Sentence,
@@ -69,10 +68,8 @@ class Drawing(NamedTuple):
 
 
 def draw(title: str, sentence: Sentence) -> Drawing:
-    layers, heads = sentence.maps.encoder_LHSS.shape[:2]
-    parts = [
-        _panel(sentence, part, weights) for part, weights in zip(PARTS, sentence.maps, strict=True)
-    ]
+    layers, heads = sentence.maps.cross_LHTS.shape[:2]
+    parts = [_panel(sentence, part, weights) for part, weights in sentence.maps.parts().items()]
     return Drawing(printable(title), printable(sentence.text), layers, heads, parts, ALPHABET)
 
 

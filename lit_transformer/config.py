@@ -21,6 +21,9 @@ RELATIVE_BUCKETS = 32
 """Numbers of a head that relative positions learn (Raffel et al. 2020)."""
 RELATIVE_REACH = 128
 """From this distance on, in tokens, relative positions tell none apart (the same)."""
+POSITIONS_OF_ATTENTION: frozenset[PositionKind] = frozenset(("rotary", "alibi", "relative"))
+"""Those that act in self-attention alone; where a stack has none, they are nothing."""
+MixingKind = Literal["attention", "lstm", "gru", "convolution"]
 NormPlace = Literal["post", "pre"]
 CorpusName = Literal[
     "grammar", "multi30k", "wmt14", "files", "grammar_trees", "wsj_sample", "treebank"
@@ -92,6 +95,15 @@ class ModelConfig(Config):
     window: Count | None = None
     """Self-attention looks this many tokens to each side, in the decoder back (r, section 4); null:
     at all of them."""
+    encoder_mixing: MixingKind = "attention"
+    """What lets the encoder's tokens know of each other (Table 1): self-attention, or in its place
+    an LSTM or a GRU, half of its width in each direction, or a gated convolution."""
+    decoder_mixing: MixingKind = "attention"
+    """The same in the decoder, where all of them look back only. Its attention to the encoder's
+    output stays."""
+    kernel: Count = 3
+    """Tokens that a convolution sees: to both sides in the encoder, back in the decoder (k, Table
+    1)."""
     norm: NormPlace = "post"
     """post: LayerNorm(x + Sublayer(x)) as in section 5.4; pre: x + Sublayer(LayerNorm(x)), with a
     last LayerNorm after each stack."""
@@ -115,13 +127,18 @@ class ModelConfig(Config):
         return self.d_v or self.d_model // self.heads
 
     @property
+    def mixing(self) -> tuple[MixingKind, MixingKind]:
+        """Of the encoder and of the decoder."""
+        return self.encoder_mixing, self.decoder_mixing
+
+    @property
     def position_weights(self) -> int:
-        """Trained numbers that tell places, in each of the two stacks."""
+        """Trained numbers that tell places, in both stacks."""
         match self.positions:
             case "learned":
-                return self.max_positions * self.d_model
+                return 2 * self.max_positions * self.d_model
             case "relative":
-                return RELATIVE_BUCKETS * self.heads
+                return self.mixing.count("attention") * RELATIVE_BUCKETS * self.heads
             case "sinusoidal" | "concatenated" | "none" | "rotary" | "alibi":
                 return 0
             case _ as never:
@@ -147,6 +164,36 @@ class ModelConfig(Config):
             raise ValueError(
                 f"model.positions=rotary: it turns pairs of channels, and a head has "
                 f"d_k={self.key_width}; set an even model.d_k"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mixing_has_a_shape(self) -> Self:
+        if self.encoder_mixing in ("lstm", "gru") and self.d_model % 2:
+            raise ValueError(
+                f"model.encoder_mixing={self.encoder_mixing}: each direction has half of "
+                f"model.d_model={self.d_model}; use an even model.d_model"
+            )
+        if self.encoder_mixing == "convolution" and self.kernel % 2 == 0:
+            raise ValueError(
+                f"model.kernel={self.kernel}: the encoder's convolution sees as many tokens on "
+                "either side of its own; use an odd model.kernel"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _self_attention_is_there(self) -> Self:
+        if "attention" in self.mixing:
+            return self
+        if self.window is not None:
+            raise ValueError(
+                f"model.window={self.window}: no stack has self-attention that it could restrict; "
+                "leave it null, or set model.encoder_mixing or model.decoder_mixing to attention"
+            )
+        if self.positions in POSITIONS_OF_ATTENTION:
+            raise ValueError(
+                f"model.positions={self.positions}: it acts in self-attention, and no stack has "
+                "any; use sinusoidal, learned or none"
             )
         return self
 

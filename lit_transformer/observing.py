@@ -29,8 +29,13 @@ def observe(
     if longest > MOST_TOKENS:
         return LeftOut(number, f"{longest} tokens on a side, and maps are made up to {MOST_TOKENS}")
     read = [vocab.bos, *written[:-1]]
-    maps = Maps(*(weights.cpu().numpy() for weights in look(model, source, read)))
-    if not all(np.isfinite(weights).all() for weights in maps):
+    encoder, decoder, cross = look(model, source, read)
+    maps = Maps(
+        None if encoder is None else encoder.cpu().numpy(),
+        None if decoder is None else decoder.cpu().numpy(),
+        cross.cpu().numpy(),
+    )
+    if not all(np.isfinite(weights).all() for weights in maps.parts().values()):
         return LeftOut(number, "the model's weights give no numbers")
     return Sentence(
         number=number,

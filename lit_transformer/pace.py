@@ -19,7 +19,8 @@ from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.data.translation import TokenizedPart
 from lit_transformer.decoding import NEVER, batch_size, in_batches, search
 from lit_transformer.forecast import Searches
-from lit_transformer.model.stepping import Cache, Stepper
+from lit_transformer.model.cache import Cache
+from lit_transformer.model.stepping import Stepper
 from lit_transformer.module import TransformerModule
 
 SHARE = 4

@@ -6,7 +6,7 @@ comparisons of queries with keys; norms, softmax, dropout and the optimizer are 
 
 from typing import NamedTuple, assert_never
 
-from lit_transformer.config import ModelConfig, Precision
+from lit_transformer.config import MixingKind, ModelConfig, Precision
 
 TRAINING_PASSES = 3
 """Operations of a training step, in forward passes: the backward pass has two matrix products for
@@ -32,12 +32,13 @@ def parameters(model: ModelConfig, vocab_size: int) -> Parameters:
     norm = 2 * model.d_model
     attention = _attention_weights(model) + _additive_weights(model)
     feed_forward = 2 * model.d_model * model.d_ff + model.d_ff + model.d_model
-    encoder_layer = attention + feed_forward + 2 * norm
-    decoder_layer = 2 * attention + feed_forward + 3 * norm
+    encoder, decoder = (_mixing_weights(model, sides) for sides in (2, 1))
+    encoder_layer = encoder + feed_forward + 2 * norm
+    decoder_layer = decoder + attention + feed_forward + 3 * norm
     last_norms = 2 * norm if model.norm == "pre" else 0
     return Parameters(
         embedding=vocab_size * model.d_model,
-        positions=2 * model.position_weights,
+        positions=model.position_weights,
         non_embedding=model.layers * (encoder_layer + decoder_layer) + last_norms,
     )
 
@@ -53,15 +54,17 @@ def training_flops(
 
     Forward and backward, in tokens with their end marks, padding left out. A query is compared with
     the keys that it may see, in the decoder those up to its own; a sum over sentences of squared
-    lengths is taken to be that of equal lengths.
+    lengths is taken to be that of equal lengths. A convolution has its whole kernel at every token.
     """
-    linear = 2 * (_attention_weights(model) + 2 * model.d_model * model.d_ff)
+    feed_forward = 4 * model.d_model * model.d_ff
     keys_values = 2 * model.d_model * model.heads * (model.key_width + model.value_width)
     queries_output = 2 * _attention_weights(model) - keys_values
-    look = _flops_of_a_look(model)
-    encoder = source_length * (linear + look * _keys_seen(model, source_length, sides=2))
+    encoder = source_length * (feed_forward + _mixing_flops(model, source_length, sides=2))
     decoder = source_length * keys_values + target_length * (
-        linear + queries_output + look * (_keys_seen(model, target_length, sides=1) + source_length)
+        feed_forward
+        + queries_output
+        + _mixing_flops(model, target_length, sides=1)
+        + _flops_of_a_look(model) * source_length
     )
     output = target_length * 2 * model.d_model * vocab_size
     pairs = target_tokens / target_length
@@ -83,19 +86,81 @@ def training_memory(
     tokens do.
     """
     queries, values = model.heads * model.key_width, model.heads * model.value_width
-    look = model.heads * (1 + model.key_width) if model.attention == "additive" else model.heads
     encoder = source_length * (
-        2 * (queries + values) + 6 * model.d_model + model.d_ff + look * source_length
+        _mixing_kept(model, source_length, sides=2) + 6 * model.d_model + model.d_ff
     )
     decoder = source_length * (queries + values) + target_length * (
-        3 * (queries + values)
+        _mixing_kept(model, target_length, sides=1)
+        + queries
+        + values
         + 9 * model.d_model
         + model.d_ff
-        + look * (target_length + source_length)
+        + _numbers_of_a_look(model) * source_length
     )
     pairs = target_tokens / target_length
     kept = pairs * model.layers * (encoder + decoder)
     return 16 * parameters(model, vocab_size).total + _bytes_kept(precision) * kept
+
+
+def _mixing(model: ModelConfig, sides: int) -> MixingKind:
+    """Of the encoder, whose tokens see both sides, or of the decoder."""
+    return model.encoder_mixing if sides == 2 else model.decoder_mixing
+
+
+def _mixing_weights(model: ModelConfig, sides: int) -> int:
+    """Trained numbers of what mixes one layer's sequence."""
+    match _mixing(model, sides):
+        case "attention":
+            return _attention_weights(model) + _additive_weights(model)
+        case "lstm":
+            return _recurrent_weights(model, 4, sides) + 8 * model.d_model
+        case "gru":
+            return _recurrent_weights(model, 3, sides) + 6 * model.d_model
+        case "convolution":
+            return 2 * model.d_model * (model.kernel * model.d_model + 1)
+        case _ as never:
+            assert_never(never)
+
+
+def _mixing_flops(model: ModelConfig, length: float, sides: int) -> float:
+    """Forward, of one token in a sentence of this length."""
+    match _mixing(model, sides):
+        case "attention":
+            seen = _keys_seen(model, length, sides)
+            return 2 * _attention_weights(model) + _flops_of_a_look(model) * seen
+        case "lstm":
+            return 2 * _recurrent_weights(model, 4, sides)
+        case "gru":
+            return 2 * _recurrent_weights(model, 3, sides)
+        case "convolution":
+            return 4 * model.kernel * model.d_model**2
+        case _ as never:
+            assert_never(never)
+
+
+def _mixing_kept(model: ModelConfig, length: float, sides: int) -> float:
+    """Numbers that the forward pass keeps for one token in a sentence of this length.
+
+    For a recurrence as torch's kernels on a CPU were measured to do.
+    """
+    match _mixing(model, sides):
+        case "attention":
+            projected = 2 * model.heads * (model.key_width + model.value_width)
+            return projected + _numbers_of_a_look(model) * length
+        case "lstm":
+            return 8 * (1 + sides) * model.d_model
+        case "gru":
+            return (6 + sides) * model.d_model
+        case "convolution":
+            return 2 * model.d_model
+        case _ as never:
+            assert_never(never)
+
+
+def _recurrent_weights(model: ModelConfig, gates: int, sides: int) -> int:
+    """Matrices of so many gates, for the input and the state; to both sides, of half the width."""
+    width = model.d_model // sides
+    return sides * gates * width * (model.d_model + width)
 
 
 def _keys_seen(model: ModelConfig, length: float, sides: int) -> float:
@@ -126,6 +191,11 @@ def _flops_of_a_look(model: ModelConfig) -> int:
         case _ as never:
             assert_never(never)
     return model.heads * (comparison + 2 * model.value_width)
+
+
+def _numbers_of_a_look(model: ModelConfig) -> int:
+    """Kept of one query at one key, in all heads."""
+    return model.heads * (1 + model.key_width) if model.attention == "additive" else model.heads
 
 
 def _bytes_kept(precision: Precision) -> float:

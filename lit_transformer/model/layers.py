@@ -8,13 +8,12 @@ from typing import assert_never, final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_transformer.config import ModelConfig
-from lit_transformer.model.attention import (
-    CrossAttention,
-    SelfAttention,
-)
+from lit_transformer.config import MixingKind, ModelConfig
+from lit_transformer.model.attention import CrossAttention, SelfAttention
+from lit_transformer.model.convolution import Convolution
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.packing import Rectangles
+from lit_transformer.model.recurrent import Recurrence
 from lit_transformer.model.sight import Sight
 
 
@@ -59,26 +58,59 @@ class Residual(nn.Module):
         return out
 
 
-@final
-class EncoderLayer(nn.Module):
-    def __init__(self, cfg: ModelConfig) -> None:
+Rival = Recurrence | Convolution
+
+
+def build_rival(cfg: ModelConfig, mixing: MixingKind, causal: bool) -> Rival | None:
+    """What stands in the place of self-attention; None: that itself does."""
+    match mixing:
+        case "attention":
+            return None
+        case "lstm" | "gru":
+            return Recurrence(cfg.d_model, mixing, causal)
+        case "convolution":
+            return Convolution(cfg.d_model, cfg.kernel, causal)
+        case _ as never:
+            assert_never(never)
+
+
+class Layer(nn.Module):
+    """What mixes a sequence, of which a layer has one of two."""
+
+    def __init__(self, cfg: ModelConfig, mixing: MixingKind, causal: bool) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(cfg)
+        self.self_attention = SelfAttention(cfg) if mixing == "attention" else None
+        self.rival = build_rival(cfg, mixing, causal)
+
+    def mix(self, x_ND: Tensor, sight: Sight, tokens: Rectangles) -> Tensor:
+        """Each token with those of its sentence that it may know -> (N, D)."""
+        mixed_ND: Tensor
+        if self.self_attention is not None:
+            mixed_ND = self.self_attention(x_ND, sight, tokens)
+        else:
+            assert self.rival is not None
+            mixed_ND = self.rival(x_ND, tokens)
+        return mixed_ND
+
+
+@final
+class EncoderLayer(Layer):
+    def __init__(self, cfg: ModelConfig) -> None:
+        super().__init__(cfg, cfg.encoder_mixing, causal=False)
         self.feed_forward = FeedForward(cfg)
         self.residuals = nn.ModuleList(Residual(cfg) for _ in range(2))
 
     def forward(self, x_MD: Tensor, sight: Sight, source: Rectangles) -> Tensor:
-        around_attention, around_feed_forward = self.residuals
-        x_MD = around_attention(x_MD, lambda x: self.self_attention(x, sight, source))
+        around_mixing, around_feed_forward = self.residuals
+        x_MD = around_mixing(x_MD, lambda x: self.mix(x, sight, source))
         out_MD: Tensor = around_feed_forward(x_MD, self.feed_forward)
         return out_MD
 
 
 @final
-class DecoderLayer(nn.Module):
+class DecoderLayer(Layer):
     def __init__(self, cfg: ModelConfig) -> None:
-        super().__init__()
-        self.self_attention = SelfAttention(cfg)
+        super().__init__(cfg, cfg.decoder_mixing, causal=True)
         self.cross_attention = CrossAttention(cfg)
         self.feed_forward = FeedForward(cfg)
         self.residuals = nn.ModuleList(Residual(cfg) for _ in range(3))
@@ -92,8 +124,8 @@ class DecoderLayer(nn.Module):
         target: Rectangles,
         source: Rectangles,
     ) -> Tensor:
-        around_self, around_cross, around_feed_forward = self.residuals
-        x_ND = around_self(x_ND, lambda x: self.self_attention(x, sight, target))
+        around_mixing, around_cross, around_feed_forward = self.residuals
+        x_ND = around_mixing(x_ND, lambda x: self.mix(x, sight, target))
         x_ND = around_cross(
             x_ND, lambda x: self.cross_attention(x, memory_MD, hidden, target, source)
         )

@@ -2,13 +2,13 @@
 
 # H heads, L layers, S source tokens, T tokens that the decoder reads
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lit_transformer.model.attention import KeysValues, MultiHeadAttention, weigh
+from lit_transformer.model.attention import KeysValues, MultiHeadAttention, SelfAttention, weigh
 from lit_transformer.model.packing import Sentences, from_rectangle
 from lit_transformer.model.transformer import Transformer
 
@@ -16,9 +16,10 @@ from lit_transformer.model.transformer import Transformer
 class Looks(NamedTuple):
     """Weights of each layer and head; a row is of one query, and its sum is 1."""
 
-    encoder_LHSS: Tensor
-    decoder_LHTT: Tensor
-    """Zero right of the diagonal."""
+    encoder_LHSS: Tensor | None
+    """None: the stack has no self-attention."""
+    decoder_LHTT: Tensor | None
+    """Zero right of the diagonal; None: the same."""
     cross_LHTS: Tensor
 
 
@@ -29,8 +30,8 @@ def look(model: Transformer, source: Sequence[int], target: Sequence[int]) -> Lo
     that pass uses itself, so nothing is asked of training or of a search.
     """
     assert not model.training
-    encoder = [layer.self_attention.attention for layer in model.encoder_layers()]
-    decoder = [layer.self_attention.attention for layer in model.decoder_layers()]
+    encoder = _heads(layer.self_attention for layer in model.encoder_layers())
+    decoder = _heads(layer.self_attention for layer in model.decoder_layers())
     cross = [layer.cross_attention.attention for layer in model.decoder_layers()]
     seen: dict[nn.Module, Tensor] = {}
 
@@ -48,9 +49,19 @@ def look(model: Transformer, source: Sequence[int], target: Sequence[int]) -> Lo
     finally:
         for hook in hooks:
             hook.remove()
+
+    def weights(stack: Sequence[nn.Module]) -> Tensor:
+        return torch.stack([seen[one] for one in stack])
+
     return Looks(
-        *(torch.stack([seen[one] for one in stack]) for stack in (encoder, decoder, cross))
+        weights(encoder) if encoder else None,
+        weights(decoder) if decoder else None,
+        weights(cross),
     )
+
+
+def _heads(stack: Iterable[SelfAttention | None]) -> list[MultiHeadAttention]:
+    return [own.attention for own in stack if own is not None]
 
 
 def _alone(ids: Sequence[int], model: Transformer) -> Sentences:

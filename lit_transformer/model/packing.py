@@ -1,11 +1,13 @@
-"""Sentences laid end to end without padding, and the rectangles that attention needs.
+"""Sentences laid end to end without padding, and the layouts that mixing them needs.
 
 Linear layers, norms, dropout and the loss see N tokens and no padding. Only queries, keys and
 values stand in rectangles, since a batched matrix product does; they are copied there head by
-head, which a rectangle of padded tokens would cost as well.
+head, which a rectangle of padded tokens would cost as well. A recurrence has its tokens by time, a
+convolution has sentences apart.
 """
 
 # B sentences, T tokens of the longest, N tokens in all, H heads, C channels of a head,
+# R rows of a layout,
 # U units of a token: the pieces of its channels that are copied together, W numbers in each
 
 import math
@@ -84,9 +86,40 @@ class _Tables(NamedTuple):
     """Units of the first part's rectangle at padding."""
 
 
+class Layout(NamedTuple):
+    """A place for each token among R rows, of which some are empty."""
+
+    there_R: Tensor
+    """The token of each row; an empty one names the first token of all."""
+    back_N: Tensor
+    """The row of each token."""
+    empty: Tensor
+    """The rows without a token."""
+
+    def put(self, x_ND: Tensor) -> Tensor:
+        """-> (R, D); empty rows hold what nobody may read."""
+        out_RD: Tensor = _Rows.apply(  # type: ignore[no-untyped-call]
+            x_ND, self.there_R, self.back_N, None
+        )
+        return out_RD
+
+    def take(self, x_RD: Tensor) -> Tensor:
+        """-> (N, D)."""
+        out_ND: Tensor = _Rows.apply(  # type: ignore[no-untyped-call]
+            x_RD, self.back_N, self.there_R, self.empty
+        )
+        return out_ND
+
+
+def _layout(back_N: Tensor, empty: Tensor) -> Layout:
+    token_N = torch.arange(len(back_N), device=back_N.device)
+    there_R = back_N.new_zeros(len(back_N) + len(empty)).index_copy_(0, back_N, token_N)
+    return Layout(there_R, back_N, empty)
+
+
 @final
 class Rectangles:
-    """Copies tokens' channels into the shape of attention and back.
+    """Copies tokens' channels into the shapes that mix them, and back.
 
     The tables for it are made once per batch and serve every layer.
     """
@@ -100,6 +133,8 @@ class Rectangles:
             packing.padding_P % self.longest,
         )
         self._tables: dict[tuple[int, ...], _Tables] = {}
+        self._by_time: dict[bool, Layout] = {}
+        self._apart: dict[int, Layout] = {}
 
     def bias(self) -> Tensor | None:
         """What hides padding as keys, to be added to scores -> (B, 1, 1, T); None: no padding."""
@@ -128,6 +163,37 @@ class Rectangles:
             x_BHTC.reshape(-1, width), tables.back, tables.there, tables.padding
         )
         return out.view(-1, heads * width)
+
+    def by_time(self, backwards: bool) -> Layout:
+        """All sentences' first tokens, then all their second ones -> rows (T, B); `backwards`:
+        their last tokens, then those before."""
+        if backwards not in self._by_time:
+            sentence_N, place_N = self._token_cells
+            if backwards:
+                place_N = self._lengths()[sentence_N] - 1 - place_N
+            sentence_P, place_P = self._padding_cells
+            self._by_time[backwards] = _layout(
+                place_N * self.sentences + sentence_N, place_P * self.sentences + sentence_P
+            )
+        return self._by_time[backwards]
+
+    def apart(self, gap: int) -> Layout:
+        """Sentences end to end with so many empty rows between two."""
+        if gap not in self._apart:
+            sentence_N, _ = self._token_cells
+            device = sentence_N.device
+            ends_B = self._lengths().cumsum(0)[:-1]
+            before_B = gap * torch.arange(len(ends_B), device=device)
+            empty = (ends_B + before_B)[:, None] + torch.arange(gap, device=device)
+            back_N = torch.arange(len(sentence_N), device=device) + gap * sentence_N
+            self._apart[gap] = _layout(back_N, empty.flatten())
+        return self._apart[gap]
+
+    def _lengths(self) -> Tensor:
+        """Tokens of each sentence -> (B,)."""
+        is_token = self.packing.slot_N.new_zeros(self.sentences * self.longest)
+        is_token.index_fill_(0, self.packing.slot_N, 1)
+        return is_token.view(self.sentences, self.longest).sum(dim=1)
 
     def _tables_of(self, heads: int, widths: Sequence[int]) -> _Tables:
         key = (heads, *widths)

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_transformer.config import RELATIVE_BUCKETS, RELATIVE_REACH, ModelConfig
+from lit_transformer.config import (
+    POSITIONS_OF_ATTENTION,
+    RELATIVE_BUCKETS,
+    RELATIVE_REACH,
+    ModelConfig,
+)
 
 
 class Positions(nn.Module):
@@ -196,6 +201,9 @@ class RelativePositions(Positions):
 
 def build_positions(cfg: ModelConfig, causal: bool) -> Positions:
     """Of one stack; `causal`: its tokens look back only."""
+    mixing = cfg.decoder_mixing if causal else cfg.encoder_mixing
+    if mixing != "attention" and cfg.positions in POSITIONS_OF_ATTENTION:
+        return NoPositions()
     match cfg.positions:
         case "sinusoidal":
             return SinusoidalPositions(sinusoids, cfg)

@@ -27,6 +27,10 @@ class Sight(NamedTuple):
         return self._replace(bias=_sum(bias, self.bias))
 
 
+UNSEEN = Sight(None, None)
+"""Of a stack without self-attention."""
+
+
 def sight(positions: Positions, window: int | None, length: int, query_T: Tensor) -> Sight:
     """Of queries at these places, on keys at all places below `length`."""
     key_S = torch.arange(length, device=query_T.device)

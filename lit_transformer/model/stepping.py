@@ -6,153 +6,108 @@ the scores taken into the queries' weights, keys and values of the source once p
 """
 
 # B sentences, N beams of each, R = B * N rows, sentence by sentence, S source length, D d_model,
-# C any channels, H heads, K d_k, V d_v or vocabulary, L tokens so far,
-# P = L * N places: what every beam of a sentence has read, token by token
+# C any channels, H heads, K d_k, V d_v or vocabulary
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import assert_never, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lit_transformer.config import NormPlace
-from lit_transformer.model.attention import KeysValues, attend, padding_bias
-from lit_transformer.model.layers import DecoderLayer, Residual
+from lit_transformer.model.attention import (
+    KeysValues,
+    MultiHeadAttention,
+    SelfAttention,
+    attend,
+    padding_bias,
+)
+from lit_transformer.model.cache import Cache, Carried, Past
+from lit_transformer.model.layers import DecoderLayer, Residual, Rival
+from lit_transformer.model.products import Product
 from lit_transformer.model.sight import Sight
 from lit_transformer.model.transformer import Transformer
 
-ROWS = 256
-"""A typical number of rows, for which weights are laid out; others work as well."""
 
+@final
+class Mix:
+    """Heads of one attention, and the projection that joins them."""
 
-def lays_out(weight: Tensor) -> bool:
-    """Whether oneDNN takes this weight in a layout of its own.
+    def __init__(self, attention: MultiHeadAttention, heads: int, key_width: int) -> None:
+        self.attention, self.heads = attention, heads
+        self.kind, self.scale = attention.kind, 1.0
+        if self.kind == "scaled":
+            self.kind, self.scale = "unscaled", key_width**-0.5
+        self.join = Product(attention.output.weight, None)
 
-    On x86 that is 1.1 to 2 times as fast as a plain product, most of all for few rows.
-    """
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-    )
+    def __call__(
+        self, q_BHNK: Tensor, kv: KeysValues, bias: Tensor | None, other: Tensor
+    ) -> Tensor:
+        """Of queries that have the scale in them; `other` is added."""
+        attention = self.attention
+        mixed = attend(q_BHNK, *kv, bias, self.kind, attention.additive_HK, attention.drop)
+        return self.join.plus(mixed.transpose(1, 2).reshape(len(other), -1), other)
+
+    def split(self, x_BNC: Tensor) -> Tensor:
+        """-> (B, H, N, C / H)."""
+        return torch.unflatten(x_BNC, 2, (self.heads, -1)).transpose(1, 2)
 
 
 @final
-class Product:
-    """x W^T + b, and what follows it at once."""
+class LookBack:
+    """Self-attention, by steps."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.weight = weight.detach()
-        self.bias = None if bias is None else bias.detach()
-        self.laid_out: Tensor | None = None
-        if lays_out(weight):
-            self.laid_out = torch.ops.mkldnn._reorder_linear_weight(self.weight, ROWS)
+    def __init__(self, own: SelfAttention) -> None:
+        self.widths = own.widths
+        self.mix = Mix(own.attention, own.heads, own.head_widths[0])
+        weight = own.queries_keys_values.weight.detach().clone()
+        weight[: self.widths[0]] *= self.mix.scale
+        self.queries_keys_values = Product(weight, None)
 
-    def __call__(self, x_RC: Tensor) -> Tensor:
-        if self.laid_out is None:
-            return functional.linear(x_RC, self.weight, self.bias)
-        out: Tensor = torch.ops.mkldnn._linear_pointwise.default(
-            x_RC, self.laid_out, self.bias, "none", [], ""
-        )
-        return out
+    def past(self, room: int) -> Past:
+        return Past(room)
 
-    def relu(self, x_RC: Tensor) -> Tensor:
-        """max(0, x W^T + b)."""
-        if self.laid_out is None:
-            return self(x_RC).relu_()
-        out: Tensor = torch.ops.mkldnn._linear_pointwise.default(
-            x_RC, self.laid_out, self.bias, "relu", [], ""
-        )
-        return out
-
-    def plus(self, x_RC: Tensor, other: Tensor) -> Tensor:
-        """x W^T + b + other."""
-        if self.laid_out is None:
-            return self(x_RC).add_(other)
-        out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
-            x_RC, other, self.laid_out, self.bias, "add"
-        )
-        return out
+    def step(
+        self,
+        x_RD: Tensor,
+        other: Tensor,
+        place: int,
+        past: Past | Carried,
+        sight: Sight,
+        sentences: int,
+    ) -> Tensor:
+        """One more token of each row, and `other` -> (R, D)."""
+        assert isinstance(past, Past)
+        joint = torch.unflatten(self.queries_keys_values(x_RD), 0, (sentences, -1))
+        qkv = torch.split(joint, self.widths, dim=-1)
+        q_BHNK, k_BHNK, v_BHNV = (self.mix.split(part) for part in qkv)
+        kv = past.append(place, (sight.turn(k_BHNK), v_BHNV))
+        return self.mix(sight.turn(q_BHNK), kv, sight.bias, other)
 
 
 @final
-class Past:
-    """Keys and values of the tokens found so far, in one layer.
+class Carry:
+    """What stands in its place, by steps."""
 
-    Each row writes where it stands, and nothing moves when beams change places: all beams of a
-    sentence are compared with all its keys, and a mask tells a beam its own past.
-    """
+    def __init__(self, rival: Rival) -> None:
+        self.rival = rival
 
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.stores: list[Tensor] = []
-        """Keys (B, H, room, N, K) and values (B, H, room, N, V)."""
+    def past(self, room: int) -> Carried:
+        return Carried()
 
-    def append(self, place: int, new: Sequence[Tensor]) -> KeysValues:
-        """Adds a token, (B, H, N, K) and (B, H, N, V) -> all, (B, H, P, K) and (B, H, P, V)."""
-        if not self.stores:
-            self.stores = [x.new_empty(*x.shape[:2], self.room, *x.shape[2:]) for x in new]
-        for store, x in zip(self.stores, new, strict=True):
-            store[:, :, place] = x
-        return KeysValues(*(store[:, :, : place + 1].flatten(2, 3) for store in self.stores))
-
-
-@final
-class Cache:
-    """What a search keeps between steps."""
-
-    def __init__(
-        self, memories: list[KeysValues], hidden: Tensor | None, pasts: list[Past], beams: int
-    ) -> None:
-        self.memories = memories
-        self.hidden = hidden
-        self.pasts = pasts
-        self.beams = beams
-        self.length = 0
-        """Tokens taken so far; the place of the next one."""
-        k_BHSK = memories[0].k_BHSK
-        self.own_RP = k_BHSK.new_empty(len(k_BHSK) * beams, 0)
-        """0 where a place is in a row's own past, minus infinity where not."""
-        self.self_NN = k_BHSK.new_full((beams, beams), -math.inf).fill_diagonal_(0)
-
-    def grow(self) -> Tensor | None:
-        """Every row gets one more token -> its own past; None: there is one beam."""
-        self.length += 1
-        if self.beams == 1:
-            return None
-        count = len(self.own_RP) // self.beams
-        self.own_RP = torch.cat((self.own_RP, self.self_NN.repeat(count, 1)), dim=1)
-        return self.own_RP.view(count, 1, self.beams, -1)
-
-    def reorder(self, rows_R: Tensor) -> None:
-        """Row r continues what row `rows_R[r]` was; both belong to the same sentence."""
-        self.own_RP = self.own_RP.index_select(0, rows_R)
-
-    def keep(self, sentences: Sequence[int]) -> None:
-        """Only these sentences stay, with all their rows, in this order.
-
-        Only those are copied that change their place.
-        """
-        count = len(sentences)
-        moves = [(place, old) for place, old in enumerate(sentences) if place != old]
-        to, old = self.own_RP.new_tensor(moves, dtype=torch.long).view(-1, 2).unbind(1)
-
-        def kept(x: Tensor, first: Tensor) -> Tensor:
-            """`first` is the part of `x` that holds anything."""
-            if moves:
-                first.index_copy_(0, to, first.index_select(0, old))
-            return x[:count]
-
-        self.memories = [KeysValues(*(kept(x, x) for x in memory)) for memory in self.memories]
-        for past in self.pasts:
-            past.stores = [kept(store, store[:, :, : self.length]) for store in past.stores]
-        if self.hidden is not None:
-            self.hidden = kept(self.hidden, self.hidden)
-        own = torch.unflatten(self.own_RP, 0, (-1, self.beams))
-        self.own_RP = kept(own, own).flatten(0, 1)
+    def step(
+        self,
+        x_RD: Tensor,
+        other: Tensor,
+        place: int,
+        past: Past | Carried,
+        sight: Sight,
+        sentences: int,
+    ) -> Tensor:
+        assert isinstance(past, Carried)
+        state = past.state or self.rival.begin(x_RD)
+        out_RD, past.state = self.rival.step(x_RD, state)
+        return out_RD + other
 
 
 @final
@@ -161,17 +116,15 @@ class Layer:
 
     def __init__(self, layer: DecoderLayer) -> None:
         own, cross, feed_forward = layer.self_attention, layer.cross_attention, layer.feed_forward
-        self.heads, self.widths = own.heads, own.widths
-        self.attention = own.attention, cross.attention
-        self.kind = own.attention.kind
-        scale = 1.0
-        if self.kind == "scaled":
-            self.kind, scale = "unscaled", own.head_widths[0] ** -0.5
-        weight = own.queries_keys_values.weight.detach().clone()
-        weight[: self.widths[0]] *= scale
-        self.queries_keys_values = Product(weight, None)
-        self.queries = Product(cross.queries.weight.detach() * scale, None)
-        self.joins = [Product(attention.output.weight, None) for attention in self.attention]
+        self.mixing: LookBack | Carry
+        if own is not None:
+            self.mixing = LookBack(own)
+        else:
+            assert layer.rival is not None
+            self.mixing = Carry(layer.rival)
+        self.widths = cross.widths
+        self.mix = Mix(cross.attention, cross.heads, cross.head_widths[0])
+        self.queries = Product(cross.queries.weight.detach() * self.mix.scale, None)
         self.inner = Product(feed_forward.inner.weight, feed_forward.inner.bias)
         self.outer = Product(feed_forward.outer.weight, feed_forward.outer.bias)
         self.keys_values = Product(cross.keys_values.weight, None)
@@ -182,36 +135,32 @@ class Layer:
 
     def remember(self, memory_BSD: Tensor) -> KeysValues:
         """Keys and values of the source, (B, H, S, K) and (B, H, S, V)."""
-        parts = torch.split(self.keys_values(memory_BSD), self.widths[1:], dim=-1)
-        return KeysValues(*(self._split(part).contiguous() for part in parts))
+        parts = torch.split(self.keys_values(memory_BSD), self.widths, dim=-1)
+        return KeysValues(*(self.mix.split(part).contiguous() for part in parts))
 
     def step(
         self,
         x_RD: Tensor,
         place: int,
-        past: Past,
+        past: Past | Carried,
         sight: Sight,
         memory: KeysValues,
         hidden: Tensor | None,
     ) -> Tensor:
         """One more token of each row -> (R, D)."""
-        shape = (len(memory.k_BHSK), -1)
+        sentences = len(memory.k_BHSK)
 
-        def look_back(x_RD: Tensor, other: Tensor) -> Tensor:
-            joint = torch.unflatten(self.queries_keys_values(x_RD), 0, shape)
-            qkv = torch.split(joint, self.widths, dim=-1)
-            q_BHNK, k_BHNK, v_BHNV = (self._split(part) for part in qkv)
-            kv = past.append(place, (sight.turn(k_BHNK), v_BHNV))
-            return self._mix(0, sight.turn(q_BHNK), kv, sight.bias, other)
+        def mix(x_RD: Tensor, other: Tensor) -> Tensor:
+            return self.mixing.step(x_RD, other, place, past, sight, sentences)
 
         def look_at_source(x_RD: Tensor, other: Tensor) -> Tensor:
-            q_BHNK = self._split(torch.unflatten(self.queries(x_RD), 0, shape))
-            return self._mix(1, q_BHNK, memory, hidden, other)
+            q_BHNK = self.mix.split(torch.unflatten(self.queries(x_RD), 0, (sentences, -1)))
+            return self.mix(q_BHNK, memory, hidden, other)
 
         def feed_forward(x_RD: Tensor, other: Tensor) -> Tensor:
             return self.outer.plus(self.inner.relu(x_RD), other)
 
-        x_RD = self._around(0, x_RD, look_back)
+        x_RD = self._around(0, x_RD, mix)
         x_RD = self._around(1, x_RD, look_at_source)
         return self._around(2, x_RD, feed_forward)
 
@@ -229,17 +178,6 @@ class Layer:
             case _ as never:
                 assert_never(never)
         return out
-
-    def _mix(
-        self, place: int, q_BHNK: Tensor, kv: KeysValues, bias: Tensor | None, other: Tensor
-    ) -> Tensor:
-        attention = self.attention[place]
-        mixed = attend(q_BHNK, *kv, bias, self.kind, attention.additive_HK, attention.drop)
-        return self.joins[place].plus(mixed.transpose(1, 2).reshape(len(other), -1), other)
-
-    def _split(self, x_BNC: Tensor) -> Tensor:
-        """-> (B, H, N, C / H)."""
-        return torch.unflatten(x_BNC, 2, (self.heads, -1)).transpose(1, 2)
 
 
 @final
@@ -263,7 +201,7 @@ class Stepper:
     ) -> Cache:
         """For a search of at most `max_length` steps."""
         memories = [layer.remember(memory_BSD) for layer in self.layers]
-        pasts = [Past(max_length) for _ in self.layers]
+        pasts = [layer.mixing.past(max_length) for layer in self.layers]
         return Cache(memories, padding_bias(source_is_pad_BS), pasts, beams)
 
     @torch.no_grad()

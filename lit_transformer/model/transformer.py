@@ -17,7 +17,7 @@ from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
 from lit_transformer.model.packing import Rectangles, Sentences, from_rectangle, to_rectangle
 from lit_transformer.model.positions import Positions, build_positions
-from lit_transformer.model.sight import Sight, hidden_from_others, sight
+from lit_transformer.model.sight import UNSEEN, Sight, hidden_from_others, sight
 
 
 @final
@@ -32,6 +32,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.pad = pad
         self.window = cfg.window
+        self.encoder_looks, self.decoder_looks = (kind == "attention" for kind in cfg.mixing)
         # sqrt(d_model), section 3.4: brings embeddings to the scale of the sinusoids.
         self.scale = cfg.d_model**0.5
         self.embedding = nn.Embedding(vocab_size, cfg.d_model)
@@ -52,10 +53,13 @@ class Transformer(nn.Module):
         A target begins with the start mark.
         """
         sources, targets = Rectangles(source.packing), Rectangles(target.packing)
-        hidden, later = sources.bias(), causal_bias(targets.longest, target.ids_N.device)
+        hidden = sources.bias()
         memory_MD = self._encode(source, sources, hidden)
         x_ND = self._embed(target, self.target_positions)
-        seen = self._see(self.target_positions, targets).hiding(later)
+        seen = UNSEEN
+        if self.decoder_looks:
+            later = causal_bias(targets.longest, target.ids_N.device)
+            seen = self._see(self.target_positions, targets).hiding(later)
         for layer in self.decoder:
             x_ND = layer(x_ND, seen, memory_MD, hidden, targets, sources)
         states_ND: Tensor = self.decoder_norm(x_ND)
@@ -80,6 +84,8 @@ class Transformer(nn.Module):
 
     def look_back(self, place: int) -> Sight:
         """Of the decoder's token at `place`, on tokens up to it."""
+        if not self.decoder_looks:
+            return UNSEEN
         query_1 = torch.full((1,), place, device=self.embedding.weight.device)
         return sight(self.target_positions, self.window, place + 1, query_1)
 
@@ -108,9 +114,11 @@ class Transformer(nn.Module):
 
     def _encode(self, source: Sentences, rectangles: Rectangles, hidden: Tensor | None) -> Tensor:
         x_MD = self._embed(source, self.source_positions)
-        if hidden is not None and self.window is not None:
-            hidden = hidden_from_others(hidden)
-        seen = self._see(self.source_positions, rectangles).hiding(hidden)
+        seen = UNSEEN
+        if self.encoder_looks:
+            if hidden is not None and self.window is not None:
+                hidden = hidden_from_others(hidden)
+            seen = self._see(self.source_positions, rectangles).hiding(hidden)
         for layer in self.encoder:
             x_MD = layer(x_MD, seen, rectangles)
         memory_MD: Tensor = self.encoder_norm(x_MD)

@@ -58,13 +58,13 @@ class Plain:
         for i in range(self.cfg.layers):
             name = f"encoder.{i}"
             x = memory
-            memory = self.around(x, f"{name}.residuals.0", lambda x, n=name: self.own(x, n, around))
+            memory = self.around(x, f"{name}.residuals.0", lambda x, n=name: self.mix(x, n, around))
             memory = self.around(memory, f"{name}.residuals.1", self.feed_forward(name))
         memory = self.last_norm(memory, "encoder_norm")
         x = self.embed(target, "target_positions")
         for i in range(self.cfg.layers):
             name = f"decoder.{i}"
-            x = self.around(x, f"{name}.residuals.0", lambda x, n=name: self.own(x, n, earlier))
+            x = self.around(x, f"{name}.residuals.0", lambda x, n=name: self.mix(x, n, earlier))
             x = self.around(
                 x, f"{name}.residuals.1", lambda x, n=name: self.cross(x, memory, n, everything)
             )
@@ -107,6 +107,52 @@ class Plain:
             for part in ("inner.weight", "inner.bias", "outer.weight", "outer.bias")
         )
         return lambda x: (x @ w1.T + b1).clamp(min=0) @ w2.T + b2
+
+    def mix(self, x: Tensor, name: str, may_look: Tensor) -> Tensor:
+        causal = name.startswith("decoder")
+        mixing = self.cfg.decoder_mixing if causal else self.cfg.encoder_mixing
+        match mixing:
+            case "attention":
+                return self.own(x, name, may_look)
+            case "lstm" | "gru":
+                right = self.recurrent(x, f"{name}.rival.right", mixing)
+                if causal:
+                    return right
+                left = self.recurrent(x.flip(0), f"{name}.rival.left", mixing).flip(0)
+                return torch.cat((right, left), dim=1)
+            case "convolution":
+                return self.convolution(x, f"{name}.rival.convolve", causal)
+
+    def recurrent(self, x: Tensor, name: str, kind: str) -> Tensor:
+        """Token by token, as Hochreiter and Schmidhuber (1997), and Cho et al. (2014), have it."""
+        w, u, b, c = (
+            self.parameters[f"{name}.{part}_l0"]
+            for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        h = s = torch.zeros(u.shape[1])
+        found = []
+        for row in x:
+            if kind == "lstm":
+                i, f, g, o = (w @ row + b + u @ h + c).chunk(4)
+                s = f.sigmoid() * s + i.sigmoid() * g.tanh()
+                h = o.sigmoid() * s.tanh()
+            else:
+                (r, z, n), (r_h, z_h, n_h) = (w @ row + b).chunk(3), (u @ h + c).chunk(3)
+                reset, update = (r + r_h).sigmoid(), (z + z_h).sigmoid()
+                h = (1 - update) * (n + reset * n_h).tanh() + update * h
+            found.append(h)
+        return torch.stack(found)
+
+    def convolution(self, x: Tensor, name: str, causal: bool) -> Tensor:
+        weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
+        first = 1 - self.cfg.kernel if causal else -(self.cfg.kernel // 2)
+        found = []
+        for t in range(len(x)):
+            places = [(j, t + first + j) for j in range(self.cfg.kernel)]
+            taps = [weight[:, :, j] @ x[place] for j, place in places if 0 <= place < len(x)]
+            value, gate = (torch.stack(taps).sum(0) + bias).chunk(2)
+            found.append(value * gate.sigmoid())
+        return torch.stack(found)
 
     def own(self, x: Tensor, name: str, may_look: Tensor) -> Tensor:
         name = f"{name}.self_attention"
