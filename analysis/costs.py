@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from analysis.columns import MISSING, NOTHING, Cell, Column, Symbol, groups, power, score_cell
+from analysis.columns import (
+    MISSING,
+    NOTHING,
+    Cell,
+    Column,
+    Symbol,
+    decimals,
+    groups,
+    power,
+    score_cell,
+)
 from analysis.notes import Note
 from analysis.rates import DEVICE_SECONDS, RATED, SECONDS, Rate, of
 from analysis.sections import Section
@@ -10,6 +20,11 @@ from analysis.tables import Row, Table
 
 COUNTED, TOKENS = "cost.flops", "cost.target_tokens"
 _TIME = Symbol("training time", "", "seconds in training steps, without validation and decoding")
+_PACE = Symbol(
+    "milliseconds of",
+    "",
+    "training time over updates; beam search over sentences, several side by side",
+)
 _OPERATIONS = Symbol("operations", "", "floating-point operations of training")
 
 
@@ -49,6 +64,7 @@ def _columns(table: Table) -> list[Column]:
         cells = tuple(cell(row) for row in table.rows)
         return Column("ours", metric, top, Symbol(head, "", metric), cells)
 
+    searched = f"{table.scored}.seconds_per_sentence"
     arms = Column(
         "arm",
         "arm",
@@ -65,6 +81,8 @@ def _columns(table: Table) -> list[Column]:
             DEVICE_SECONDS,
             lambda row: score_cell(row.measures.get(DEVICE_SECONDS), 0),
         ),
+        column(_PACE, "an update", f"{SECONDS}.per_update", _update),
+        column(_PACE, "a sentence", searched, lambda row: _milliseconds(row.mean(searched))),
         column(_OPERATIONS, "time × rate", RATED, lambda row: cost_cell(row, RATED)),
         column(_OPERATIONS, "counted", COUNTED, lambda row: cost_cell(row, COUNTED)),
         column(_OPERATIONS, "times base's", f"{COUNTED}.ratio", lambda row: _ratio(table, row)),
@@ -75,6 +93,18 @@ def _columns(table: Table) -> list[Column]:
             lambda row: cost_cell(row, TOKENS),
         ),
     ]
+
+
+def _update(row: Row) -> Cell:
+    seconds, steps = row.mean(SECONDS), row.settings["train.steps"]
+    assert isinstance(steps, int)
+    return _milliseconds(None if seconds is None else seconds / steps)
+
+
+def _milliseconds(seconds: float | None) -> Cell:
+    if seconds is None:
+        return Cell(MISSING, "", None, "")
+    return Cell(f"{1e3 * seconds:.{decimals(1e3 * seconds)}f}", "", seconds, f"{seconds:.6f} s")
 
 
 def _ratio(table: Table, row: Row) -> Cell:
@@ -91,7 +121,8 @@ def _notes(table: Table) -> list[Note]:
             "",
             "Counted: multiplications and additions of matrix products and of queries with keys, "
             "forward and backward, without padding. Time is of training steps, by the clock: "
-            "trials that ran side by side slowed each other.",
+            "trials that ran side by side slowed each other. "
+            "A sentence's time is its share of the beam search of the whole part.",
             "",
         ),
     ]

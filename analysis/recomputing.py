@@ -144,6 +144,8 @@ def _of_scores(
         found |= {key: (value, of) for key, value in scores.items()}
         yield Check(f"{where}, signatures of {name}", content["signatures"], signatures, of)
     for key, stated in content["scores"].items():
+        if key == "seconds_per_sentence":  # of a clock, as are costs: nothing else tells it
+            continue
         value, of = found.get(key, (None, "nothing"))
         yield Check(f"{where}, {name}.{key}", float(stated), value, of)
     generated = corpora.is_generated(trial.config.data)

@@ -1,5 +1,6 @@
 """Perplexity and translations of a part of the corpus, by one model."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, assert_never
 
@@ -25,7 +26,7 @@ class Evaluation(NamedTuple):
     """One model on one part."""
 
     scores: dict[str, float]
-    """Metric -> value: perplexity, truncated, and the task's measures."""
+    """Metric -> value: perplexity, truncated, seconds_per_sentence, and the task's measures."""
     signatures: dict[str, str]
     hypotheses: list[str]
     """Detokenized text, or trees in brackets, one a sentence, in the corpus's order."""
@@ -118,9 +119,11 @@ def evaluate(
     config: RunConfig = data.config
     total = len(data.parts[part])
     progress(phase, 0, total)
+    began_s = time.perf_counter()
     found = translate(
         module, data, part, config.decode.beam, None, lambda done: progress(phase, done, total)
     )
+    search_s = time.perf_counter() - began_s
     made = module.peers.once(lambda: scored(data, part, found))
     loss = cross_entropy(module, data, part)
     truncated = [place for place, hypothesis in enumerate(found) if hypothesis.truncated]
@@ -129,6 +132,7 @@ def evaluate(
             "perplexity": scoring.perplexity(loss),
             **made.scores,
             "truncated": float(len(truncated)),
+            "seconds_per_sentence": search_s / total,
         },
         made.signatures,
         made.texts,

@@ -221,6 +221,9 @@ def _finals(prefix: str, of: str) -> Iterator[Metric]:
     yield Metric(
         f"{prefix}.truncated", "sentences", False, f"outputs cut at the length limit, {of}"
     )
+    yield Metric(
+        f"{prefix}.seconds_per_sentence", "s", False, f"time of the search over its sentences, {of}"
+    )
 
 
 def _all_metrics() -> Iterator[Metric]:

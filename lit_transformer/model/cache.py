@@ -1,7 +1,8 @@
 """What a search keeps between steps: of the source, and of the tokens found so far."""
 
 # B sentences, N beams of each, R = B * N rows, sentence by sentence, S source length, H heads,
-# K d_k, V d_v, L tokens so far, P = L * N places: what every beam of a sentence has read, token by token
+# K d_k, V d_v, L tokens so far,
+# P = L * N places: what every beam of a sentence has read, token by token
 
 import math
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """The table of training costs."""
 
 from analysis import costs, tables
+from analysis.columns import MISSING
 from analysis.rates import known
 from analysis.sections import Section
 from analysis.tables import Table
@@ -39,6 +40,15 @@ def test_both_definitions_stand_side_by_side() -> None:
     assert cells["cost.flops"] == ["2.0·10¹⁴", "5.2·10¹⁴"]
     assert cells["cost.flops.ratio"] == ["1.00", "2.60"]
     assert "P100 9.5 TFLOPS, Section 6.1, footnote" in words(section)
+
+
+def test_an_update_and_a_searched_sentence_have_their_milliseconds() -> None:
+    section = made(table_of(**{"score.valid.seconds_per_sentence": 0.0125}))
+    cells = {column.name: [cell.text for cell in column.cells] for column in section.columns}
+    assert cells["valid.seconds_per_sentence"] == ["12.5", "12.5"]
+    assert cells["cost.train_seconds.per_update"] == ["150", "150"]  # 120 s of 800 updates
+    without = {c.name: [cell.text for cell in c.cells] for c in made(table_of()).columns}
+    assert without["valid.seconds_per_sentence"] == [MISSING] * 2
 
 
 def test_costs_are_measures_of_the_table_as_scores_are() -> None:

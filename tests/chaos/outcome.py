@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lit_transformer.record import Record, read_lines
+from lit_transformer.scoring import METRICS
 
-OF_TIME = {"train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"}
+OF_TIME = {
+    *("train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"),
+    *(name for name in METRICS if name.endswith(".seconds_per_sentence")),
+}
 """Metrics that no two runs have in common; the machine's own (`system/`) are the others."""
 
 

@@ -22,12 +22,16 @@ from experiments.worker import Job
 from lit_transformer import peers
 from lit_transformer.checkpoints import AtomicCheckpointIO, newest_whole
 from lit_transformer.record import Record, read_lines
+from lit_transformer.scoring import METRICS
 from tests.contracts import finish, pid_of, wait_for
 from tests.toy import Toy, write_toy
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ranks are tied on Linux alone")
 
-OF_TIME = {"train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"}
+OF_TIME = {
+    *("train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"),
+    *(name for name in METRICS if name.endswith(".seconds_per_sentence")),
+}
 LONG = ["train.steps=60"]
 GPUS = find_gpus()
 

@@ -129,7 +129,7 @@ class Plain:
             self.parameters[f"{name}.{part}_l0"]
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        h = s = torch.zeros(u.shape[1])
+        h = s = torch.zeros(u.shape[1], dtype=x.dtype)
         found = []
         for row in x:
             if kind == "lstm":

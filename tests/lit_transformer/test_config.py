@@ -19,6 +19,9 @@ DEFAULTS_OF_NUMERICS_2 = {
     "model.positions": "sinusoidal",
     "model.max_positions": 512,
     "model.window": None,
+    "model.encoder_mixing": "attention",
+    "model.decoder_mixing": "attention",
+    "model.kernel": 3,
     "model.norm": "post",
     "model.dropout": 0.1,
     "model.attention_dropout": 0.0,
@@ -108,6 +111,37 @@ def test_rotary_positions_turn_pairs_of_channels():
     ):
         ModelConfig(positions="rotary", heads=3, d_k=5, d_v=5)
     ModelConfig(positions="rotary", heads=3, d_k=6, d_v=5)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_two_directions_share_an_even_width(kind):
+    odd = {"d_model": 9, "heads": 3, "positions": "none"}
+    with pytest.raises(
+        ValidationError, match=rf"encoder_mixing={kind}: .*use an even model\.d_mod"
+    ):
+        ModelConfig(**odd, encoder_mixing=kind)
+    ModelConfig(**odd, decoder_mixing=kind)
+
+
+def test_a_kernel_that_sees_both_sides_has_a_middle():
+    with pytest.raises(ValidationError, match=r"model\.kernel=4: .*use an odd model\.kernel"):
+        ModelConfig(encoder_mixing="convolution", kernel=4)
+    ModelConfig(decoder_mixing="convolution", kernel=4)
+    ModelConfig(kernel=4)
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"window": 8}, r"model\.window=8: no stack has self-attention"),
+        *(({"positions": p}, rf"model\.positions={p}: .*use sinusoidal, learned or none")
+          for p in ("rotary", "alibi", "relative")),
+    ],
+)  # fmt: skip
+def test_what_acts_in_self_attention_needs_a_stack_that_has_it(given, rule):
+    with pytest.raises(ValidationError, match=rule):
+        ModelConfig(**given, encoder_mixing="lstm", decoder_mixing="convolution")
+    ModelConfig(**given, encoder_mixing="lstm")
 
 
 def test_learned_positions_reach_the_longest_output():

@@ -10,7 +10,13 @@ from torch import nn
 
 from experiments.study import expand, load_setting, load_study
 from lit_transformer import objective
-from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
+from lit_transformer.config import (
+    AttentionKind,
+    MixingKind,
+    ModelConfig,
+    NormPlace,
+    PositionKind,
+)
 from lit_transformer.data.batching import make_batch
 from lit_transformer.model import attention
 from lit_transformer.model.transformer import Transformer
@@ -112,3 +118,10 @@ def test_a_window(window, positions):
     """Of pairs with so much padding that some of its queries have no token in their window."""
     shape = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "d_k": 6, "d_v": 7}
     compare(ModelConfig(**shape, positions=positions, window=window), 0.1)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), [*product(get_args(MixingKind), repeat=2)])
+@pytest.mark.parametrize("norm", get_args(NormPlace))
+def test_whatever_mixes(encoder, decoder, norm):
+    sizes = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "norm": norm, "kernel": 5}
+    compare(ModelConfig(**sizes, encoder_mixing=encoder, decoder_mixing=decoder), 0.1)

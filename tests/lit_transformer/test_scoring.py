@@ -93,8 +93,16 @@ def test_every_metric_is_named():
         f"{part}.{name}"
         for part in ("valid", "test", "valid.averaged", "test.averaged")
         for name in (
-            *("perplexity", "truncated", "bleu", "chrf", "ter", "f1", "precision", "recall"),
-            *("f1_strict", "f1_evalb", "well_formed", "repaired", "wrong_length"),
+            *("perplexity", "truncated", "seconds_per_sentence", "bleu", "chrf", "ter", "f1"),
+            *(
+                "precision",
+                "recall",
+                "f1_strict",
+                "f1_evalb",
+                "well_formed",
+                "repaired",
+                "wrong_length",
+            ),
         )
     ]
     costs = "train_seconds total_seconds parameters flops source_tokens target_tokens"

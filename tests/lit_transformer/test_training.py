@@ -24,12 +24,16 @@ from lit_transformer.config_io import ConfigError, Given, build, load
 from lit_transformer.data import trees
 from lit_transformer.objective import learning_rate
 from lit_transformer.record import Record, read_lines
+from lit_transformer.scoring import METRICS
 from lit_transformer.training import train
 from lit_transformer.translator import Translator
 from tests.lit_transformer.conftest import TINY
 
 CPU = torch.device("cpu")
-OF_TIME = {"train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"}
+OF_TIME = {
+    *("train.target_tokens_per_second", "cost.train_seconds", "cost.total_seconds"),
+    *(name for name in METRICS if name.endswith(".seconds_per_sentence")),
+}
 
 
 def never():

@@ -5,10 +5,18 @@ from typing import get_args
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
+from lit_transformer.config import (
+    AttentionKind,
+    MixingKind,
+    ModelConfig,
+    NormPlace,
+    PositionKind,
+)
 from lit_transformer.model.cost import parameters, training_flops, training_memory
-from lit_transformer.model.packing import from_rectangle
+from lit_transformer.model.layers import build_rival
+from lit_transformer.model.packing import Rectangles, from_rectangle, pack
 from lit_transformer.model.transformer import Transformer
 
 BASE = ModelConfig()
@@ -89,6 +97,51 @@ def test_counted_parameters_are_those_of_the_built_model(
     assert counts.positions == trained.get(positions, 0)
 
 
+@pytest.mark.parametrize("positions", get_args(PositionKind))
+@pytest.mark.parametrize(("encoder", "decoder"), [*product(get_args(MixingKind), repeat=2)])
+def test_so_they_are_whatever_mixes(
+    encoder: MixingKind, decoder: MixingKind, positions: PositionKind
+) -> None:
+    model = ModelConfig(layers=2, d_model=12, d_ff=20, heads=3, d_k=6, max_positions=30, kernel=5)
+    changes = {"encoder_mixing": encoder, "decoder_mixing": decoder, "positions": positions}
+    model = model.model_copy(update=changes)
+    count = sum(p.numel() for p in built(model, 40).parameters())
+    assert parameters(model, 40).total == count
+
+
+@pytest.mark.parametrize(("mixing", "of_d2"), [("lstm", (6, 8)), ("gru", (4.5, 6))])
+def test_matrices_of_a_recurrence_in_squares_of_the_width(
+    mixing: MixingKind, of_d2: tuple[float, float]
+) -> None:
+    """Where attention has 4. What grows with the width alone is the gates' two biases each."""
+    gates, d = {"lstm": 4, "gru": 3}[mixing], 512
+    for side, squares in zip(("encoder_mixing", "decoder_mixing"), of_d2, strict=True):
+        model = ModelConfig(layers=1, **{side: mixing})
+        rival = parameters(model, 1).non_embedding
+        base = parameters(ModelConfig(layers=1), 1).non_embedding
+        assert rival - base == (squares - 4) * d**2 + 2 * gates * d
+
+
+@pytest.mark.parametrize("mixing", ["lstm", "gru", "convolution"])
+@pytest.mark.parametrize("side", ["encoder_mixing", "decoder_mixing"])
+def test_operations_of_what_mixes_are_those_that_torch_counts(
+    mixing: MixingKind, side: str
+) -> None:
+    """In a layer alone, forward; of a sentence of 7, and of attention by its formula."""
+    model = ModelConfig(layers=1, d_model=12, heads=3, kernel=5, **{side: mixing})
+    base = ModelConfig(layers=1, d_model=12, heads=3)
+    counted, attention = (training_flops(one, 10, 7, 7, 7) / 3 for one in (model, base))
+    seen = 7 if side == "encoder_mixing" else 4
+    attention_alone = 7 * (2 * 4 * 12**2 + 4 * 12 * seen)
+    rival = build_rival(model, mixing, causal=side == "decoder_mixing")
+    assert rival is not None
+    with FlopCounterMode(display=False) as counter:  # in float64, which no kernel has all at once
+        rival.double()(torch.randn(7, 12, dtype=torch.double), Rectangles(pack([7])))
+    beyond = 4 * 2 * 2 * 5 * 12**2 if (mixing, side) == ("convolution", "decoder_mixing") else 0
+    expected = counter.get_total_flops() - beyond  # of four places beyond the sentence's end
+    assert counted - attention + attention_alone == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_training_costs_what_the_papers_rows_cost(row: str) -> None:
     model, _, _, relative = ROWS[row]
@@ -134,7 +187,18 @@ def test_additive_comparison_costs_more() -> None:
 
 @pytest.mark.parametrize("attention", get_args(AttentionKind))
 def test_memory_is_about_what_autograd_keeps(attention: AttentionKind) -> None:
-    model = ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, attention=attention)
+    check_memory(ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, attention=attention))
+
+
+@pytest.mark.parametrize("mixing", get_args(MixingKind))
+@pytest.mark.parametrize("side", ["encoder_mixing", "decoder_mixing"])
+def test_so_it_is_whatever_mixes(mixing: MixingKind, side: str) -> None:
+    if mixing == "lstm" and not torch.backends.mkldnn.is_available():
+        pytest.skip("oneDNN's LSTM is what was measured")
+    check_memory(ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, **{side: mixing}))
+
+
+def check_memory(model: ModelConfig) -> None:
     transformer = Transformer(model, 50, pad=0)
     weights = {p.untyped_storage().data_ptr() for p in transformer.parameters()}
     kept: dict[int, torch.Tensor] = {}

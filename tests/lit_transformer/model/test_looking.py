@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
+from lit_transformer.config import (
+    AttentionKind,
+    MixingKind,
+    ModelConfig,
+    NormPlace,
+    PositionKind,
+)
 from lit_transformer.model import attention
 from lit_transformer.model.attention import KeysValues, MultiHeadAttention
 from lit_transformer.model.looking import look
@@ -63,6 +69,22 @@ def test_weights_are_those_of_the_model_written_as_the_paper_has_it(
         for layer, weights_HTS in enumerate(weights):
             expected = torch.stack(plain.weights[f"{name.format(layer)}.attention"])
             close(weights_HTS, expected)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), [*product(get_args(MixingKind), repeat=2)])
+def test_a_stack_without_self_attention_has_no_weights_of_it(
+    encoder: MixingKind, decoder: MixingKind
+) -> None:
+    changes = {"encoder_mixing": encoder, "decoder_mixing": decoder}
+    model = build(**changes)
+    plain = Plain(model, CFG.model_copy(update=changes))
+    plain.states(SOURCE, TARGET)
+    found = look(model, SOURCE, TARGET)
+    assert (found.encoder_LHSS is not None) == (encoder == "attention")
+    assert (found.decoder_LHTT is not None) == (decoder == "attention")
+    for layer, weights_HTS in enumerate(found.cross_LHTS):
+        expected = plain.weights[f"decoder.{layer}.cross_attention.attention"]
+        close(weights_HTS, torch.stack(expected))
 
 
 @pytest.mark.parametrize("kind", get_args(AttentionKind))

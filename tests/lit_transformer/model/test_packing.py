@@ -28,7 +28,36 @@ def test_the_bias_hides_padding_alone():
     assert Rectangles(pack([2, 2])).bias() is None
 
 
+def test_layouts_by_hand():
+    rectangles, x_ND = Rectangles(pack([1, 3, 2])), torch.arange(1.0, 7)[:, None]
+    by_time = rectangles.by_time(backwards=False)
+    filled = by_time.put(x_ND).index_fill(0, by_time.empty, 0).view(3, 3)
+    assert filled.tolist() == [[1, 2, 5], [0, 3, 6], [0, 4, 0]]
+    backwards = rectangles.by_time(backwards=True)
+    filled = backwards.put(x_ND).index_fill(0, backwards.empty, 0).view(3, 3)
+    assert filled.tolist() == [[1, 4, 6], [0, 3, 5], [0, 2, 0]]
+    apart = rectangles.apart(2)
+    assert apart.put(x_ND).index_fill(0, apart.empty, 0).flatten().tolist() == [
+        *(1, 0, 0, 2, 3, 4, 0, 0, 5, 6),
+    ]
+
+
 lengths = st.lists(st.integers(1, 7), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(lengths, st.integers(0, 3))
+def test_a_layout_gives_back_what_was_put_with_its_gradients(lengths, gap):
+    rectangles = Rectangles(pack(lengths))
+    for layout in (*map(rectangles.by_time, (False, True)), rectangles.apart(gap)):
+        x_ND = torch.randn(sum(lengths), 2, requires_grad=True)
+        put_RD = layout.put(x_ND)
+        assert len({*layout.back_N.tolist(), *layout.empty.tolist()}) == len(put_RD)
+        weight_RD = torch.randn_like(put_RD)
+        back_ND = layout.take(put_RD * weight_RD)
+        assert torch.equal(back_ND, x_ND * weight_RD[layout.back_N])
+        (gradient,) = torch.autograd.grad(back_ND.sum(), x_ND)
+        assert torch.equal(gradient, weight_RD[layout.back_N])
 
 
 @settings(deadline=None)

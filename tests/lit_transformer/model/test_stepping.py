@@ -7,10 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
-from lit_transformer.model import stepping
+from lit_transformer.config import (
+    AttentionKind,
+    MixingKind,
+    ModelConfig,
+    NormPlace,
+    PositionKind,
+)
+from lit_transformer.model import products
 from lit_transformer.model.packing import from_rectangle
-from lit_transformer.model.stepping import Product, Stepper
+from lit_transformer.model.products import Product
+from lit_transformer.model.stepping import Stepper
 from lit_transformer.model.transformer import Transformer
 
 # B sentences, S source tokens, T tokens so far, D d_model, R rows of a search
@@ -26,8 +33,8 @@ SHAPES = [{"heads": 1, "d_k": 12, "d_v": 12}, {"heads": 6, "d_k": 2, "d_v": 2}, 
 @pytest.fixture(params=[True, False], ids=["laid out", "plain"])
 def _layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if not request.param:
-        monkeypatch.setattr(stepping, "lays_out", lambda weight: False)
-    elif not stepping.lays_out(torch.empty(1)):
+        monkeypatch.setattr(products, "lays_out", lambda weight: False)
+    elif not products.lays_out(torch.empty(1)):
         pytest.skip("oneDNN lays weights out on x86 alone")
 
 
@@ -103,6 +110,20 @@ def test_so_it_does_in_heads_of_any_shape(
 @pytest.mark.parametrize("positions", get_args(PositionKind))
 def test_so_it_does_within_a_window(positions: PositionKind, beams: int) -> None:
     check_steps(build(positions=positions, window=2), beams)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+@pytest.mark.parametrize("norm", get_args(NormPlace))
+@pytest.mark.parametrize(("encoder", "decoder"), [*product(get_args(MixingKind), repeat=2)])
+def test_so_it_does_whatever_mixes(
+    encoder: MixingKind, decoder: MixingKind, norm: NormPlace, beams: int
+) -> None:
+    check_steps(build(encoder_mixing=encoder, decoder_mixing=decoder, norm=norm), beams)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 5, 12])
+def test_so_it_does_with_a_kernel_of_any_width(kernel: int) -> None:
+    check_steps(build(decoder_mixing="convolution", kernel=kernel), 2)
 
 
 @pytest.mark.usefixtures("_layout")

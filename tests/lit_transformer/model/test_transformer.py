@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_transformer.config import AttentionKind, ModelConfig, NormPlace, PositionKind
+from lit_transformer.config import (
+    AttentionKind,
+    MixingKind,
+    ModelConfig,
+    NormPlace,
+    PositionKind,
+)
 from lit_transformer.model.attention import CrossAttention, SelfAttention
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
 from lit_transformer.model.packing import from_rectangle, to_rectangle
@@ -25,6 +31,11 @@ FULL_TARGET = torch.tensor([[2, 11, 12, 13], [2, 14, 9, 8], [2, 15, 16, 5]])
 choices = pytest.mark.parametrize(
     ("attention", "positions", "norm"),
     [*product(get_args(AttentionKind), get_args(PositionKind), get_args(NormPlace))],
+)
+
+mixings = pytest.mark.parametrize(
+    ("encoder", "decoder", "norm"),
+    [*product(get_args(MixingKind), get_args(MixingKind), get_args(NormPlace))],
 )
 
 
@@ -146,6 +157,80 @@ def test_a_later_token_changes_no_earlier_state(
         now = decode(model, SOURCE, changed)
         assert torch.equal(now[:, :t], states[:, :t])
         assert not torch.isclose(now[:, t], states[:, t]).all(dim=-1).any()
+
+
+@mixings
+def test_whatever_mixes_sentences_keep_to_themselves_and_nobody_looks_ahead(
+    encoder: MixingKind, decoder: MixingKind, norm: NormPlace
+) -> None:
+    model = build(encoder_mixing=encoder, decoder_mixing=decoder, norm=norm)
+    together = decode(model, SOURCE, TARGET)
+    for source, target, states in zip(SOURCE, TARGET, together, strict=True):
+        source, target = source[source != PAD], target[target != PAD]
+        close(decode(model, source[None], target[None])[0], states[: len(target)])
+    states = decode(model, SOURCE, FULL_TARGET)
+    for t in range(1, FULL_TARGET.size(1)):
+        changed = FULL_TARGET.clone()
+        changed[:, t] = 17
+        now = decode(model, SOURCE, changed)
+        assert torch.equal(now[:, :t], states[:, :t])
+        assert not torch.isclose(now[:, t], states[:, t]).all(dim=-1).any()
+
+
+@mixings
+def test_whatever_mixes_gradients_reach_every_parameter(
+    encoder: MixingKind, decoder: MixingKind, norm: NormPlace
+) -> None:
+    model = build(encoder_mixing=encoder, decoder_mixing=decoder, norm=norm).train()
+    states_ND = model(from_rectangle(SOURCE, PAD), from_rectangle(TARGET, PAD))
+    torch.nn.functional.cross_entropy(model.project(states_ND), torch.arange(9)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_s_layers_see_a_kernel_each(kernel: int) -> None:
+    """Two layers, so twice as far; in the decoder from behind, while the source is seen."""
+    model = build(encoder_mixing="convolution", decoder_mixing="convolution", kernel=kernel)
+    source, target = torch.arange(4, 13)[None], torch.arange(2, 11)[None]
+    memory, states = model.encode(source), decode(model, source, target)
+    for place in range(9):
+        changed, reach = torch.tensor([place]), (torch.arange(9) - place)
+        seen = ~torch.isclose(model.encode(source.index_fill(1, changed, 17)), memory).all(dim=-1)
+        assert torch.equal(seen[0], reach.abs() <= 2 * (kernel // 2))
+        now = decode(model, source, target.index_fill(1, changed, 17))
+        moved = ~torch.isclose(now, states).all(dim=-1)[0]
+        assert torch.equal(moved, (reach >= 0) & (reach <= 2 * (kernel - 1)))
+
+
+@pytest.mark.parametrize("mixing", ["lstm", "gru"])
+def test_a_recurrence_sees_both_sides_in_the_encoder_and_all_before_in_the_decoder(
+    mixing: MixingKind,
+) -> None:
+    model = build(encoder_mixing=mixing, decoder_mixing=mixing)
+    source, target = torch.arange(4, 10)[None], torch.arange(2, 8)[None]
+    memory, states = model.encode(source), decode(model, source, target)
+    for place in range(6):
+        changed = torch.tensor([place])
+        now = model.encode(source.index_fill(1, changed, 17))
+        assert not torch.eq(now, memory).all(dim=-1).any()
+        now = decode(model, source, target.index_fill(1, changed, 17))
+        assert torch.equal(~torch.eq(now, states).all(dim=-1)[0], torch.arange(6) >= place)
+
+
+@pytest.mark.parametrize("mixing", get_args(MixingKind))
+def test_positions_of_attention_are_nothing_where_there_is_none(mixing: MixingKind) -> None:
+    model = build(encoder_mixing=mixing, positions="relative")
+    names = [name for name, _ in model.named_parameters() if "positions" in name]
+    assert ("source_positions.table_NH" in names) == (mixing == "attention")
+    assert "target_positions.table_NH" in names
+
+
+def test_attention_keeps_the_names_that_older_weights_have() -> None:
+    names = {name for name, _ in build().named_parameters() if name.startswith("encoder.0.")}
+    assert "encoder.0.self_attention.queries_keys_values.weight" in names
+    assert not any("rival" in name for name in names)
 
 
 def test_without_positions_the_encoder_sees_a_set_and_the_decoder_an_order() -> None:
