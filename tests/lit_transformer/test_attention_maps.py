@@ -17,6 +17,7 @@ from lit_transformer.attention_maps import (
     read,
     write,
 )
+from lit_transformer.attention_page import WORDS, draw
 from lit_transformer.data.cache import sha256
 from lit_transformer.record import Record, RecordError
 from tests.lit_transformer.sentences import sentence
@@ -48,6 +49,22 @@ def test_distance_is_counted_in_tokens_from_the_rows_own_place() -> None:
     found = distance(np.stack([itself, last, even])[None])
     np.testing.assert_allclose(found, [[0, (2 + 1 + 0) / 3, (3 + 2 + 3) / 9]])
     assert distance(np.array([[[[0.0, 0, 0, 1]]]])) == 3  # one output piece, four of the source
+
+
+@pytest.mark.parametrize(
+    "without", [{"encoder_LHSS"}, {"decoder_LHTT"}, {"encoder_LHSS", "decoder_LHTT"}]
+)
+def test_a_stack_without_self_attention_has_no_map(tmp_path: Path, without: set[str]) -> None:
+    whole = sentence(1)
+    some = whole._replace(maps=whole.maps._replace(**dict.fromkeys(without)))
+    write(Record(tmp_path), [some])
+    (found,) = read(Record(tmp_path))
+    parts = {part for part in PARTS if not any(name.startswith(part) for name in without)}
+    assert {*found.maps.parts()} == parts
+    assert {*about(Record(tmp_path))["sentences"][0]["heads"]} == parts
+    drawing = draw("base", found)
+    assert [panel.title for panel in drawing.parts] == [WORDS[p][0] for p in PARTS if p in parts]
+    assert (drawing.layers, drawing.heads) == (2, 2)
 
 
 def test_what_is_written_is_read(record: Record) -> None:
