@@ -48,6 +48,10 @@ StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A shipped study
 SettingName = Annotated[
     str, typer.Option("--setting", help="Where the study runs: a shipped setting or a YAML file.")
 ]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="The base, in place of the setting's: a recipe or a YAML file."),
+]
 Only = Annotated[str, typer.Option(help="Arms to keep, as base,A1,C1; all where empty.")]
 Seeds = Annotated[str, typer.Option(help="How many seeds, as 3, or which, as 4,7,.")]
 Sets = Annotated[
@@ -116,6 +120,7 @@ def _plain_errors() -> Iterator[None]:
 def sweep(
     study: StudyName,
     setting: SettingName,
+    recipe: RecipeName = None,
     only: Only = "",
     seeds: Annotated[
         str | None, typer.Option(help="How many seeds, as 3, or which, as 4,7,; 1 if not given.")
@@ -147,7 +152,7 @@ def sweep(
     if as_json and not dry_run:
         raise _usage("--json goes with --dry-run; for the results use `ablate report --json`")
     _check_until(until, seeds, most_seeds, margin)
-    chosen, where = _load(study, setting)
+    chosen, where = _load(study, setting, recipe)
     deciding = searching = None
     trials: list[Trial] = []
     if chosen.search:
@@ -176,7 +181,7 @@ def sweep(
     try:
         from analysis import assembly
 
-        command = _command(study, setting, trials, only, sets, words)
+        command = _command(study, setting, recipe, trials, only, sets, words)
         _print_report(assembly.table(chosen, where, trials, root, command), trials, root, [])
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
@@ -190,6 +195,7 @@ def sweep(
 def plan(
     study: StudyName,
     setting: SettingName,
+    recipe: RecipeName = None,
     only: Only = "",
     seeds: Seeds = "1",
     sets: Sets = None,
@@ -218,7 +224,7 @@ def plan(
 
     _check_positive("--spread", spread)
     _check_positive("--difference", difference)
-    chosen, where = _load(study, setting)
+    chosen, where = _load(study, setting, recipe)
     if chosen.search:
         raise _usage(f"{chosen.name} is a search: its trials are not known ahead; sweep --dry-run")
     trials = _expand(chosen, where, seeds, only, sets, root)
@@ -256,6 +262,7 @@ def _check_positive(option: str, number: float | None) -> None:
 def prepare(
     study: StudyName,
     setting: SettingName,
+    recipe: RecipeName = None,
     only: Only = "",
     sets: Sets = None,
     root: RootFolder = HERE,
@@ -264,7 +271,7 @@ def prepare(
     from experiments import store, sweep
     from experiments.study import check_search
 
-    chosen, where = _load(study, setting)
+    chosen, where = _load(study, setting, recipe)
     if chosen.search:
         trials = [check_search(chosen, where, 1, _overrides(sets))]
     else:
@@ -281,6 +288,7 @@ def prepare(
 def run(
     what: Annotated[str, typer.Argument(metavar="STUDY/ARM or FILE", help="What to train.")],
     setting: Annotated[str | None, typer.Option("--setting", help="Where; not for a file.")] = None,
+    recipe: RecipeName = None,
     seed: Annotated[
         int | None, typer.Option(help="The trial's seed, 1 where it is not given; not for a file.")
     ] = None,
@@ -289,7 +297,7 @@ def run(
     gpus: Gpus = None,
 ) -> None:
     """Train one configuration: an arm of a study, or a configuration file."""
-    trial = _one_trial(what, setting, seed, sets)
+    trial = _one_trial(what, setting, recipe, seed, sets)
     done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
     _print_scores(root, trial.digest)
     raise typer.Exit(0 if done else 1)
@@ -348,6 +356,7 @@ def rerun(
 def status(
     study: StudyName,
     setting: SettingName,
+    recipe: RecipeName = None,
     only: Only = "",
     seeds: Annotated[
         str, typer.Option(help="As for sweep; empty: 1, and those given until decided.")
@@ -361,7 +370,7 @@ def status(
     from experiments.space import SUGGESTED
     from experiments.sweep import Root, plan
 
-    chosen, where = _load(study, setting)
+    chosen, where = _load(study, setting, recipe)
     trials = _expand(chosen, where, seeds or "1", only, sets, root)
     if not seeds and (root / "mlruns" / "sequential").is_dir():  # else nobody needs numpy
         trials = _given(chosen, where, trials, only, sets, root)
@@ -386,6 +395,7 @@ def status(
 def report(
     study: StudyName,
     setting: SettingName,
+    recipe: RecipeName = None,
     only: Only = "",
     seeds: Annotated[str, typer.Option(help="As for sweep; empty: those that have run.")] = "",
     sets: Sets = None,
@@ -413,7 +423,7 @@ def report(
     from analysis.sources import Stored
 
     stated = parse(rates or ())
-    loaded = [_load(study, name) for name in (setting, *(beside or ()))]
+    loaded = [_load(study, name, recipe) for name in (setting, *(beside or ()))]
     _check_beside([where.name for _, where in loaded], loaded[0][0].name)
     tables = []
     for name, (chosen, where) in zip((setting, *(beside or ())), loaded, strict=True):
@@ -423,7 +433,7 @@ def report(
             sequential = decisions.read(root, chosen.name, where.name, trials)
             trials = decisions.asked(sequential, trials, root)
             words = decisions.options_of(sequential, trials).split()
-        command = _command(study, name, trials, only, sets, words)
+        command = _command(study, name, recipe, trials, only, sets, words)
         tables.append((assembly.table(chosen, where, trials, root, command, stated), trials))
     (made, trials), *others = tables
     more = [table for table, _ in others]
@@ -616,10 +626,11 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
-def _load(study: str, setting: str) -> tuple[Study, Setting]:
-    from experiments.study import load_setting, load_study
+def _load(study: str, setting: str, recipe: str | None) -> tuple[Study, Setting]:
+    from experiments.study import load_setting, load_study, with_recipe
 
-    return load_study(study), load_setting(setting)
+    where = load_setting(setting)
+    return load_study(study), where if recipe is None else with_recipe(where, recipe)
 
 
 def _expand(
@@ -750,7 +761,11 @@ def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
 
 
 def _one_trial(
-    what: str, setting: str | None, seed: int | None, sets: Sequence[str] | None
+    what: str,
+    setting: str | None,
+    recipe: str | None,
+    seed: int | None,
+    sets: Sequence[str] | None,
 ) -> Trial:
     from experiments import study as studies
     from lit_transformer import config_io
@@ -758,12 +773,14 @@ def _one_trial(
     if Path(what).suffix in (".yaml", ".yml") and setting is None:
         if seed is not None:
             raise _usage(f"--seed {seed}: a file has its own; write --set train.seed={seed}")
+        if recipe is not None:
+            raise _usage(f"--recipe {recipe}: a configuration file has no base; leave it out")
         given = config_io.written(config_io.read_yaml(Path(what)))
         return studies.trial_from_config(config_io.build({**given, **_overrides(sets)}))
     reference = studies.parse_reference(what)
     if setting is None:
         raise _usage(f"{what}: an arm of a study needs --setting; a configuration file needs none")
-    chosen, where = _load(reference.study, setting)
+    chosen, where = _load(reference.study, setting, recipe)
     seeds = [1 if seed is None else seed]
     return studies.expand(chosen, where, seeds, [reference.arm], _overrides(sets))[0]
 
@@ -1016,6 +1033,7 @@ def _directory(run_id: str, root: Path) -> Path:
 def _command(
     study: str,
     setting: str,
+    recipe: str | None,
     trials: Sequence[Trial],
     only: str,
     sets: Sequence[str] | None,
@@ -1025,7 +1043,9 @@ def _command(
     seeds = sorted({trial.seed for trial in trials})
     count = len(seeds)
     told = str(count) if seeds == list(range(1, count + 1)) else ",".join(map(str, seeds)) + ","
-    words = ["ablate", "sweep", study, "--setting", setting, *(until or ("--seeds", told))]
+    words = ["ablate", "sweep", study, "--setting", setting]
+    words += [] if recipe is None else ["--recipe", recipe]
+    words += until or ("--seeds", told)
     words += ["--only", only] if only else []
     return shlex.join([*words, *(word for text in sets or () for word in ("--set", text))])
 

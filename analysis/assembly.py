@@ -17,6 +17,7 @@ from analysis import (
     rendering,
     report,
     sentence_counts,
+    steps,
     table2,
     table4,
     tables,
@@ -102,8 +103,10 @@ def build(
 
 def histories(made: Table, source: Source) -> pd.DataFrame:
     """The curves behind a table's pictures and views; none where it has too many rows for them."""
-    drawn = made.runs if len(made.rows) <= report.MOST_DRAWN else []
-    return source.history(drawn, CURVES)
+    if len(made.rows) > report.MOST_DRAWN:
+        return source.history([], CURVES)
+    slots = [slot for row in made.rows for slot in row.slots if slot.finished or slot.diverged]
+    return source.history([slot.run for slot in slots if slot.run], CURVES)
 
 
 def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list[Section]:
@@ -114,7 +117,12 @@ def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list
     printed = PRINTED.get(made.heading.study)
     found = [printed([made, *beside], published.load())] if printed else []
     said = claims.section(made, published.load()) if made.paper_source else None
-    return [*found, *filter(None, (said, costs.section(made), views.section(made, curves)))]
+    return [
+        *found,
+        *filter(
+            None, (steps.section(made), said, costs.section(made), views.section(made, curves))
+        ),
+    ]
 
 
 def write(

@@ -15,6 +15,7 @@ from lit_transformer.config_io import Scalar
 
 MISSING = "–"
 WITHHELD = "‡"
+DIVERGED = "§"
 PUBLISHED = "†"
 
 Kind = Literal["arm", "setting", "words", "paper", "ours", "verdict", "trials"]
@@ -288,7 +289,18 @@ def _published(table: Table, name: str, top: Symbol, cell: Callable[[Row], Cell]
 
 
 def _scores(table: Table, metric: str, places: int) -> tuple[Cell, ...]:
-    return tuple(score_cell(row.measures.get(metric), places) for row in table.rows)
+    return tuple(_score(row, metric, places) for row in table.rows)
+
+
+def _score(row: Row, metric: str, places: int) -> Cell:
+    """The mean over the seeds that have a score; marked where others diverged."""
+    cell = score_cell(row.measures.get(metric), places)
+    if not row.diverged:
+        return cell
+    seeds = f"seed{'s' if len(row.diverged) > 1 else ''} {', '.join(map(str, row.diverged))}"
+    if metric not in row.measures:
+        return Cell("diverged", "", None, f"{seeds} diverged")
+    return cell._replace(text=f"{cell.text}{DIVERGED}", meaning=f"{cell.meaning}; {seeds} diverged")
 
 
 def score_cell(measure: Measure | None, places: int) -> Cell:

@@ -32,6 +32,10 @@ class ExpectedTrial(Protocol):
     @property
     def label(self) -> str | None: ...
     @property
+    def after(self) -> str | None:
+        """The arm that this one goes on from."""
+
+    @property
     def seed(self) -> int: ...
     @property
     def config(self) -> RunConfig: ...
@@ -76,6 +80,11 @@ class Slot(NamedTuple):
     @property
     def finished(self) -> bool:
         return self.state == "finished"
+
+    @property
+    def diverged(self) -> bool:
+        """A result as well, without a score."""
+        return self.state == "diverged"
 
 
 @dataclass(frozen=True)

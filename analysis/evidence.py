@@ -59,6 +59,7 @@ class Expected(Schema):
     arm: str
     group: str
     label: str | None
+    after: str | None = None
     seed: int
     digest: Digest
     checksums: dict[str, str]

@@ -119,6 +119,7 @@ def _expected(trial: Trial) -> Expected:
         arm=trial.arm,
         group=trial.group,
         label=trial.label,
+        after=trial.after,
         seed=trial.seed,
         digest=trial.digest,
         checksums=dict(trial.checksums),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analysis import verdicts
-from analysis.columns import PUBLISHED, WITHHELD, changes, short, spanning, value
+from analysis.columns import DIVERGED, PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.decisions import sentences
 from analysis.tables import PAPER_KEYS, Table
 from experiments.space import SUGGESTED
@@ -15,6 +15,8 @@ NAMED = 12
 """Trials or runs named one by one before a note counts the rest."""
 
 
+PIECES = frozenset(("data.tokenizer", "data.vocabulary_size"))
+"""Keys that change what a word-piece is."""
 OTHER_BLEU = "the paper's BLEU is tokenised, with compounds split, and ours is sacreBLEU"
 
 
@@ -45,14 +47,16 @@ def notes(table: Table, spanned: bool) -> list[Note]:
     found += _searched(table)
     found += _row_notes(table, spanned)
     found += _withheld(table)
+    found += _diverged(table)
     return [*found, *_missing(table), *_unused(table), *_commits(table)]
 
 
 def summary(table: Table) -> str:
     """`20 rows, seeds 1 and 2: 38 of 40 trials finished`."""
+    diverged = f", {len(table.diverged)} diverged" if table.diverged else ""
     return (
         f"{_count(len(table.rows), 'row')}, {_seeds(table)}: "
-        f"{table.finished} of {_count(table.trials, 'trial')} finished"
+        f"{table.finished} of {_count(table.trials, 'trial')} finished{diverged}"
     )
 
 
@@ -76,6 +80,8 @@ def _scored(table: Table) -> str:
         f"Scores are those of {scored_words(table)}; "
         "perplexity is per word-piece, without label smoothing."
     )
+    if any(row.changed & PIECES for row in table.rows):
+        text += " Rows of other word-pieces than base's do not compare by it."
     if table.task == "parsing":
         text += (
             " F1: EVALB's labelled brackets under COLLINS.prm, outputs that are no tree repaired; "
@@ -159,6 +165,17 @@ def _withheld(table: Table) -> list[Note]:
         Note(WITHHELD, f"Not shown, {reason}: {_some(cells)}.", "")
         for reason, cells in found.items()
     ]
+
+
+def _diverged(table: Table) -> list[Note]:
+    if not table.diverged:
+        return []
+    named = _some([f"{arm} seed {seed}" for arm, seed in table.diverged])
+    text = (
+        f"Diverged: {named}. That is a result, with its curve kept, and is not trained again. A "
+        "marked mean is of the row's other seeds; such a row has no difference and no test."
+    )
+    return [Note(DIVERGED, text, "")]
 
 
 def _missing(table: Table) -> list[Note]:

@@ -45,7 +45,7 @@ def differences(table: Table, metric: str, figure: str) -> str:
     """
     base = table.base.mean(metric)
     rows = [row for row in table.rows if row is not table.base]
-    if base is None or not any(row.mean(metric) is not None for row in rows):
+    if base is None or not any(table.difference(row, metric) is not None for row in rows):
         return ""
     scale = 100 / base if metric == table.perplexity else 1.0
     places = _places(table)
@@ -54,7 +54,7 @@ def differences(table: Table, metric: str, figure: str) -> str:
         axes = drawing.add_axes((0.0, 0.0, 1.0, 1.0))
         _zero(axes, table, metric, scale)
         for row in rows:
-            _arm(axes, table, row, places[row.arm], metric, figure, scale, base)
+            _arm(axes, table, row, places[row.arm], metric, figure, scale)
         axes.set_yticks(
             [places[row.arm] for row in rows],
             [plain(row.arm) for row in rows],
@@ -75,7 +75,9 @@ def curves(table: Table, histories: pd.DataFrame, metric: str) -> list[Panel]:
     drawn = {arm: curve for arm, curve in found.items() if curve.steps}
     if not drawn:
         return []
-    limits = _limits(drawn.values(), metric == PERPLEXITY)
+    lost = {row.arm for row in table.rows if row.diverged}
+    calm = [curve for arm, curve in drawn.items() if arm not in lost] or [*drawn.values()]
+    limits = _limits(calm, metric == PERPLEXITY)
     panels = []
     for name, numbers in groups(table):
         rows = [table.rows[n] for n in numbers if table.rows[n].arm in drawn]
@@ -119,17 +121,16 @@ def _arm(
     metric: str,
     figure: str,
     scale: float,
-    base: float,
 ) -> None:
     axes.axhline(place, color=HAIR, linewidth=0.5, zorder=0)
     theirs = table.paper_difference(row, figure)
     if theirs is not None and table.base.paper is not None:
         of = 100 / getattr(table.base.paper, figure) if metric == table.perplexity else 1.0
         axes.plot(theirs * of, place, "o", ms=5.2, mfc=PAGE, mec=FAINT, mew=0.9, zorder=3)
-    mean = row.mean(metric)
-    if mean is None:
+    difference = table.difference(row, metric)
+    if difference is None:
         return
-    measure, at = row.measures[metric], (mean - base) * scale
+    measure, at = row.measures[metric], difference * scale
     if measure.deviation is not None:
         half = measure.deviation * scale
         axes.plot([at - half, at + half], [place, place], color=LINES[0], lw=1.4, zorder=4)

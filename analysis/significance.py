@@ -18,7 +18,7 @@ MARGIN = 0.5
 """Points of BLEU or F1 within which two arms count as the same: five times the rounding of the
 paper's table, and less than what is usually called an improvement."""
 
-Word = Literal["better", "worse", "the same", "cannot tell", "one seed", "no score"]
+Word = Literal["better", "worse", "the same", "cannot tell", "one seed", "no score", "diverged"]
 
 
 class Welch(NamedTuple):
@@ -64,7 +64,7 @@ class Sentences(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What is known of an arm against base."""
+    """What is known of an arm against another, base in general."""
 
     word: Word
     test: Welch | None
@@ -106,7 +106,14 @@ def verdicts(
     base: Sequence[float], arms: Mapping[str, Sequence[float]], margin: float
 ) -> dict[str, Verdict]:
     """Each arm's scores over seeds against base's; higher is better. No scores: not run."""
-    tests = {arm: welch(scores, base) for arm, scores in arms.items()}
+    return of_pairs({arm: (scores, base) for arm, scores in arms.items()}, margin)
+
+
+def of_pairs(
+    pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]], margin: float
+) -> dict[str, Verdict]:
+    """The first of each pair against the second, corrected over the pairs."""
+    tests = {arm: welch(*scores) for arm, scores in pairs.items()}
     tested = {arm: test for arm, test in tests.items() if test is not None}
     different = holm({arm: test.p for arm, test in tested.items()})
     same = holm({arm: test.p_outside(margin) for arm, test in tested.items()})
@@ -114,7 +121,7 @@ def verdicts(
     for arm, test in tests.items():
         p, p_same = different.get(arm), same.get(arm)
         if test is None or p is None or p_same is None:
-            word: Word = "one seed" if base and arms[arm] else "no score"
+            word: Word = "one seed" if all(pairs[arm]) else "no score"
         else:
             word = _word(test, p, p_same)
         found[arm] = Verdict(word, test, p, p_same, None)

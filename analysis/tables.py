@@ -59,6 +59,8 @@ class Row(NamedTuple):
     arm: str
     group: str
     label: str
+    after: str
+    """The arm that it goes on from; empty: it is base and its own changes."""
     settings: Mapping[str, Scalar]
     """Every key; d_k and d_v as the model has them, derived or not."""
     changed: frozenset[str]
@@ -78,10 +80,18 @@ class Row(NamedTuple):
         """The finished runs, by seed."""
         return tuple(slot.run for slot in self.slots if slot.run is not None and slot.finished)
 
+    @property
+    def diverged(self) -> tuple[int, ...]:
+        """The seeds that diverged: results without a score."""
+        return tuple(slot.seed for slot in self.slots if slot.diverged)
+
     def scores(self, metric: str) -> tuple[float, ...]:
-        """Over seeds; none where the measure is withheld."""
+        """Over seeds; none where the measure is withheld, or where a seed diverged: those that
+        are left are no sample of all."""
         measure = self.measures.get(metric)
-        return () if measure is None or measure.withheld else measure.values
+        if measure is None or measure.withheld or self.diverged:
+            return ()
+        return measure.values
 
     def mean(self, metric: str) -> float | None:
         return self.measures[metric].mean if metric in self.measures else None
@@ -149,12 +159,12 @@ class Table:
 
     @property
     def missing(self) -> tuple[tuple[str, Slot], ...]:
-        """What the command would train: not what a search has pruned."""
+        """What the command would train: not what diverged, and not what a search has pruned."""
         return tuple(
             (row.arm, slot)
             for row in self.rows
             for slot in row.slots
-            if not slot.finished and not _is_given_up(row, slot)
+            if not (slot.finished or slot.diverged or _is_given_up(row, slot))
         )
 
     @property
@@ -173,16 +183,23 @@ class Table:
         """How the row stands in the sweep that gave it its seeds until decided."""
         return _decided(row, self.sequential)
 
-    def difference(self, row: Row, metric: str) -> float | None:
-        """The row's mean less base's."""
-        ours, base = row.mean(metric), self.base.mean(metric)
-        return None if ours is None or base is None else ours - base
+    @property
+    def diverged(self) -> tuple[tuple[str, int], ...]:
+        """Arm and seed of what diverged."""
+        return tuple((row.arm, seed) for row in self.rows for seed in row.diverged)
+
+    def difference(self, row: Row, metric: str, other: Row | None = None) -> float | None:
+        """The row's mean less base's, or less the `other` row's; None as well where a seed of one
+        diverged."""
+        rows = row, other or self.base
+        ours, theirs = (None if one.diverged else one.mean(metric) for one in rows)
+        return None if ours is None or theirs is None else ours - theirs
 
     def with_sentences(self, found: Mapping[str, Sentences]) -> "Table":
         """The same with what resampled sentences say of each arm."""
         rows = tuple(
             row._replace(verdict=row.verdict._replace(sentences=found[row.arm]))
-            if row.verdict and row.arm in found
+            if row.verdict and row.verdict.word != "diverged" and row.arm in found
             else row
             for row in self.rows
         )
@@ -259,12 +276,18 @@ def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -
 
     A test that takes the seeds as fixed beforehand holds no level where scores chose their number.
     """
-    scores = {row.arm: row.scores(metric) for row in rows}
-    base = BASE if BASE in scores else rows[0].arm
-    decided = {row.arm for row in rows if _decided(row, sequential)}
-    others = {arm: scores[arm] for arm in scores if arm != base and arm not in decided}
-    found = significance.verdicts(scores[base], others, MARGIN)
+    base = next((row for row in rows if row.arm == BASE), rows[0])
+    others = [row for row in rows if row is not base and not _decided(row, sequential)]
+    found = judged([(row, base) for row in others], metric)
     return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
+
+
+def judged(pairs: Sequence[tuple[Row, Row]], metric: str) -> dict[str, Verdict]:
+    """By arm, the first row of each pair against the second, corrected over the pairs."""
+    scores = {row.arm: (row.scores(metric), other.scores(metric)) for row, other in pairs}
+    found = significance.of_pairs(scores, MARGIN)
+    lost = {row.arm for row, other in pairs if row.diverged or other.diverged}
+    return found | dict.fromkeys(lost, Verdict("diverged", None, None, None, None))
 
 
 def _decided(row: Row, sequential: Sequence[Decisions]) -> tuple[Decision, Design] | None:
@@ -305,6 +328,7 @@ def _row(
         arm=trial.arm,
         group=trial.group or "",
         label=trial.label or "",
+        after=trial.after or "",
         settings=settings(trial.config),
         changed=changed,
         printed=frozenset(_identity()) if trial.arm == BASE else changed | _printed(paper),

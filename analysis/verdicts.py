@@ -14,7 +14,8 @@ def meaning(verdict: Verdict) -> str:
     """What the verdict rests on."""
     test, p, p_same = verdict.test, verdict.p, verdict.p_same
     if test is None or p is None or p_same is None:
-        tested = "no score" if verdict.word == "no score" else "fewer than two seeds: no test"
+        untested = {"no score": "no score", "diverged": "a seed of one diverged: no test"}
+        tested = untested.get(verdict.word, "fewer than two seeds: no test")
     else:
         tested = (
             f"{_apart(test)}; after Holm's correction {probability(p)}, "

@@ -31,7 +31,8 @@ LAYOUT = 1
 """Raised when a calibration means something else than before."""
 UNPRICED = frozenset(
     (
-        *("optim.warmup_steps", "optim.rate_factor", "optim.beta1", "optim.beta2", "optim.eps"),
+        *("optim.schedule", "optim.warmup_steps", "optim.peak_steps", "optim.rate_factor"),
+        *("optim.beta1", "optim.beta2", "optim.eps", "optim.smoothed_over"),
         *("train.steps", "train.seed", "train.average_last", "train.average_every"),
         *("train.valid_every", "train.checkpoint_every", "train.keep", "data.folder"),
         *("decode.alpha", "decode.length_penalty"),
@@ -41,7 +42,7 @@ UNPRICED = frozenset(
 PRICED_IF_ANY = frozenset(
     (
         *("model.dropout", "model.attention_dropout", "model.relu_dropout"),
-        *("optim.label_smoothing", "optim.clip_norm"),
+        *("optim.label_smoothing", "optim.clip_norm", "optim.momentum", "optim.weight_decay"),
     )
 )
 """Keys whose price is that of any value but 0 and null."""

@@ -62,6 +62,8 @@ class RowFile(Schema):
     id: Id
     group: Id | None = None
     label: str | None = None
+    after: Id | None = None
+    """An earlier row whose values this one has as well, and that it is compared with."""
     set: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     zip: dict[str, list[Any]] = {}
@@ -97,6 +99,8 @@ class Arm(NamedTuple):
     group: str
     """The row's group; a row without one is a group of its own."""
     label: str | None
+    after: str | None
+    """The arm that this one goes on from."""
     given: Mapping[str, Given]
 
 
@@ -198,6 +202,10 @@ class Scale(Schema):
     width: Factor = Fraction(1)
     depth: Factor = Fraction(1)
     steps: Factor = Fraction(1)
+    warmup: Factor = Fraction(1)
+    rate: Factor = Fraction(1)
+    batch: Factor = Fraction(1)
+    vocabulary: Factor = Fraction(1)
 
 
 class SettingFile(Schema):
@@ -250,12 +258,18 @@ def read_as(path: Path, schema: type[S]) -> tuple[S, YamlFile]:
         raise ConfigError("\n".join(lines)) from None
 
 
-def row_arms(row: RowFile, index: int, file: YamlFile) -> Iterator[Arm]:
+def row_arms(row: RowFile, index: int, file: YamlFile, earlier: Mapping[str, Arm]) -> Iterator[Arm]:
     """The arms of a study's row, which is the `index`-th of its file."""
     group = row.group or row.id
+    if row.after is not None and row.after not in earlier:
+        where = f"{file.path}:{file.line('rows', index)}, row {row.id}"
+        raise ConfigError(
+            f"{where}: after: no row {row.after} stands before it{nearest(row.after, earlier)}"
+        )
+    before = earlier[row.after].given if row.after else {}
     shared = dotted(row.set, file, ("rows", index, "set"), f", row {row.id}")
     if not row.grid and not row.zip:
-        yield Arm(row.id, group, row.label, shared)
+        yield Arm(row.id, group, row.label, row.after, {**before, **shared})
         return
     kind, lists = ("grid", row.grid) if row.grid else ("zip", row.zip)
     points = itertools.product(*lists.values()) if row.grid else zip(*lists.values(), strict=True)
@@ -267,7 +281,7 @@ def row_arms(row: RowFile, index: int, file: YamlFile) -> Iterator[Arm]:
         if both:
             where = f"{file.path}:{file.line('rows', index)}, row {row.id}"
             raise ConfigError(f"{where}: {both[0]} is in set and in {kind}; name it once")
-        yield Arm(arm, group, row.label, shared | own)
+        yield Arm(arm, group, row.label, row.after, {**before, **shared, **own})
 
 
 def dotted(

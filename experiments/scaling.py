@@ -1,4 +1,4 @@
-"""A setting's scale: the paper's sizes times the factors of width, depth and steps."""
+"""A setting's scale: the paper's sizes times its factors."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -8,7 +8,8 @@ from experiments.files import Scale
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import ConfigError, Given, flatten
 
-SCALED: Mapping[str, Literal["width", "depth", "steps"]] = {
+Factors = Literal["width", "depth", "steps", "warmup", "rate", "batch", "vocabulary"]
+SCALED: Mapping[str, Factors] = {
     "model.d_model": "width",
     "model.d_ff": "width",
     "model.d_k": "width",
@@ -19,8 +20,16 @@ SCALED: Mapping[str, Literal["width", "depth", "steps"]] = {
     "train.valid_every": "steps",
     "train.checkpoint_every": "steps",
     "train.log_every": "steps",
+    "optim.warmup_steps": "warmup",
+    "optim.peak_steps": "warmup",
+    "optim.rate_factor": "rate",
+    "train.tokens_per_batch": "batch",
+    "data.vocabulary_size": "vocabulary",
 }
 """The keys that a setting's scale multiplies, and by which of its factors."""
+ROUNDED = frozenset(("warmup", "batch", "vocabulary"))
+"""Factors whose products are rounded to whole numbers, where one more or less is as good; what is
+more than 0 stays so."""
 
 
 class Layer(NamedTuple):
@@ -59,13 +68,18 @@ def scaled(key: str, entry: Given, scale: Scale) -> Given:
     """
     name = SCALED.get(key)
     value = entry.value
-    if name is None or not isinstance(value, int) or isinstance(value, bool):
+    kinds = int | float if name == "rate" else int
+    if name is None or not isinstance(value, kinds) or isinstance(value, bool):
         return entry
     factor: Fraction = getattr(scale, name)
     if factor == 1:
         return entry
-    product = value * factor
     origin = f"{entry.origin} ({value} times scale.{name}={factor})"
+    if name == "rate":
+        return Given(value * factor.numerator / factor.denominator, origin)
+    product = value * factor
+    if name in ROUNDED:
+        return Given(max(round(product), min(value, 1)), origin)
     if product.denominator != 1:
         raise ConfigError(
             f"{origin}: {key}={product} is not a whole number; change the value or the factor, "

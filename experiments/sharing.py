@@ -71,4 +71,5 @@ def memory(item: Planned) -> float:
         NOMINAL_LENGTH,
         min(train.micro_tokens or share, share),
         train.precision,
+        config.optim.optimizer,
     )

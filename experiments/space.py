@@ -71,7 +71,7 @@ class Search:
         """The row of a suggestion."""
         origins = {dimension.key: dimension.origin for dimension in self.space}
         own = {key: Given(value, origins[key]) for key, value in values.items()}
-        return Arm(name, SUGGESTED, None, {**self.shared, **own})
+        return Arm(name, SUGGESTED, None, None, {**self.shared, **own})
 
 
 def read_search(content: SearchFile, file: YamlFile) -> Search:

@@ -101,6 +101,8 @@ class Trial:
     arm: str
     group: str
     label: str | None
+    after: str | None
+    """The arm that this one goes on from, and is compared with."""
     seed: int
     config: RunConfig
     checksums: Mapping[str, str] = field(hash=False)
@@ -123,7 +125,7 @@ def load_study(name_or_path: str) -> Study:
         raise ConfigError(f"{file.path}: {count} arms; a study may have {MAX_ARMS}")
     found: dict[str, Arm] = {}
     for index, row in enumerate(content.rows):
-        for arm in row_arms(row, index, file):
+        for arm in row_arms(row, index, file, found):
             where = f"{file.path}:{file.line('rows', index)}"
             if arm.id in found:
                 raise ConfigError(f"{where}: id {arm.id} is there already; give each row its own")
@@ -153,6 +155,14 @@ def load_setting(name_or_path: str) -> Setting:
         for row, values in content.rows.items()
     }
     return Setting(content.name, content.description, recipe, content.scale, given, rows)
+
+
+def with_recipe(setting: Setting, name_or_path: str) -> Setting:
+    """A setting on another base, and of a name that says so. ConfigError: see `read_as`."""
+    recipe = load_recipe(name_or_path)
+    if recipe == setting.recipe:
+        return setting
+    return replace(setting, name=f"{setting.name}.{recipe.name}", recipe=recipe)
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -235,6 +245,7 @@ def trial_from_config(config: RunConfig) -> Trial:
         arm=identity,
         group=identity,
         label=None,
+        after=None,
         seed=config.train.seed,
         config=config,
         checksums=sums,
@@ -292,6 +303,7 @@ def _seeded(
             arm=arm.id,
             group=arm.group,
             label=arm.label,
+            after=arm.after,
             seed=seed,
             config=_with_seed(config, seed),
             checksums=checksums,

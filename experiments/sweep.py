@@ -140,6 +140,7 @@ def plan_again(directory: Path, run_id: str) -> Planned:
     trial = Trial(
         **{name: about[name] for name in ("study", "version", "setting", "arm", "group", "seed")},
         label=None,
+        after=None,
         config=config_io.load(record.config),
         checksums=about["checksums"],
         digest=about["digest"],

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class DivergedError(Exception):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number, or training has made the model worse than it began."""
 
 
 class InterruptedTrialError(Exception):
@@ -167,6 +167,23 @@ class Journal(pl.Callback):
             self._note(step, {name: value})
             raise DivergedError(f"{name} is {value} at update {step}")
 
+    def _refuse_ruined(self, module: TransformerModule, loss: float) -> None:
+        """A loss above a uniform guess's, and no better than that of the weights it began with: a
+        short training may have had no time to get below the first."""
+        config, vocab = self.data.config, self.data.vocab
+        guess = math.log(len(vocab))
+        if loss <= guess:
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.train.seed)
+            untrained = TransformerModule(config, len(vocab), vocab.pad, self.peers)
+        before = cross_entropy(untrained.to(module.device), self.data, "valid")
+        if loss >= before:
+            raise DivergedError(
+                f"valid.loss is {loss:.2f} after the last update; a uniform guess has "
+                f"{guess:.2f}, and the model before training had {before:.2f}"
+            )
+
     def _log(self, module: TransformerModule, step: int, outputs: dict[str, Tensor]) -> None:
         seconds = self.train_seconds - self._mark
         tokens = self.target_tokens - self._marked_tokens
@@ -200,6 +217,8 @@ class Journal(pl.Callback):
                 lambda: measure(self.data, "valid", found)
             )
         self._note(step, values)
+        if step == self.data.config.train.steps:
+            self._refuse_ruined(module, loss)
         module.train()
 
 

@@ -25,6 +25,10 @@ POSITIONS_OF_ATTENTION: frozenset[PositionKind] = frozenset(("rotary", "alibi", 
 """Those that act in self-attention alone; where a stack has none, they are nothing."""
 MixingKind = Literal["attention", "lstm", "gru", "convolution"]
 NormPlace = Literal["post", "pre"]
+EmbeddingTie = Literal["all", "inputs", "decoder", "none"]
+OptimizerKind = Literal["adam", "adamw", "sgd", "adafactor"]
+Schedule = Literal["inverse_sqrt", "constant", "linear", "cosine"]
+Smoothing = Literal["vocabulary", "others"]
 CorpusName = Literal[
     "grammar", "multi30k", "wmt14", "files", "grammar_trees", "wsj_sample", "treebank"
 ]
@@ -107,6 +111,10 @@ class ModelConfig(Config):
     norm: NormPlace = "post"
     """post: LayerNorm(x + Sublayer(x)) as in section 5.4; pre: x + Sublayer(LayerNorm(x)), with a
     last LayerNorm after each stack."""
+    tied_embeddings: EmbeddingTie = "all"
+    """Which of the source's and the target's embedding and the output's projection are one matrix:
+    all three (section 3.4), the inputs (both embeddings), the decoder's two (Press and Wolf 2017),
+    or none."""
     dropout: Rate = 0.1
     """Probability of zeroing a sub-layer's output and a sum of embedding and position (P_drop,
     section 5.4)."""
@@ -141,6 +149,19 @@ class ModelConfig(Config):
                 return self.mixing.count("attention") * RELATIVE_BUCKETS * self.heads
             case "sinusoidal" | "concatenated" | "none" | "rotary" | "alibi":
                 return 0
+            case _ as never:
+                assert_never(never)
+
+    @property
+    def embedding_matrices(self) -> int:
+        """Matrices of vocabulary times d_model: embeddings and the output's projection."""
+        match self.tied_embeddings:
+            case "all":
+                return 1
+            case "inputs" | "decoder":
+                return 2
+            case "none":
+                return 3
             case _ as never:
                 assert_never(never)
 
@@ -199,10 +220,22 @@ class ModelConfig(Config):
 
 
 class OptimConfig(Config):
-    """Adam, the learning-rate rule of section 5.3 and the loss of section 5.4."""
+    """Optimizer and learning rate (section 5.3), and the loss (section 5.4)."""
 
-    warmup_steps: Count = 4000
-    """Optimizer updates during which the rate grows linearly (section 5.3)."""
+    optimizer: OptimizerKind = "adam"
+    """adam (section 5.3); adamw, whose weight decay is apart from the gradients (Loshchilov and
+    Hutter 2019); sgd, stochastic gradient descent with momentum; or adafactor, whose rates are
+    relative to the weights' size (Shazeer and Stern 2018)."""
+    schedule: Schedule = "inverse_sqrt"
+    """The learning rate after its warm-up: it falls as 1 / sqrt(update) (section 5.3), stays
+    constant, or falls to 0 behind the last update, linearly or as a cosine."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 4000
+    """Optimizer updates during which the rate grows linearly (section 5.3); 0: it begins where it
+    is highest."""
+    peak_steps: Count | None = None
+    """The highest rate is rate_factor * (d_model * peak_steps)^-0.5, however long the warm-up;
+    inverse_sqrt falls from this update on, or from the end of a longer warm-up. null: warmup_steps
+    (section 5.3)."""
     rate_factor: Positive = 1.0
     """Multiplies the learning rate of section 5.3."""
     beta1: Rate = 0.9
@@ -211,11 +244,37 @@ class OptimConfig(Config):
     """Adam's decay of the mean of squared gradients (section 5.3)."""
     eps: Positive = 1e-9
     """Added to Adam's denominator (section 5.3)."""
+    momentum: Rate = 0.9
+    """Part of its last step that sgd takes again."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Times the rate, the part of every weight that an update takes away; adam and sgd add that
+    many times the weights to their gradients instead. The paper has none."""
     clip_norm: Positive | None = None
     """Largest norm of an update's whole gradient; null: gradients are left alone, as in the
     paper."""
     label_smoothing: Rate = 0.1
-    """Probability mass spread evenly over the vocabulary (epsilon_ls, section 5.4)."""
+    """Probability mass spread evenly over the words of smoothed_over (epsilon_ls, section 5.4)."""
+    smoothed_over: Smoothing = "vocabulary"
+    """The words that share label_smoothing: the whole vocabulary (Szegedy et al. 2015), or all
+    others than the right one, as in the paper's code."""
+
+    @model_validator(mode="after")
+    def _a_rate_has_a_height(self) -> Self:
+        if not self.warmup_steps and self.peak_steps is None and self.schedule != "inverse_sqrt":
+            raise ValueError(
+                f"optim.schedule={self.schedule}: its highest rate follows from the warm-up, and "
+                "optim.warmup_steps=0; set optim.peak_steps, for example 4000"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adamw_decays(self) -> Self:
+        if self.optimizer == "adamw" and not self.weight_decay:
+            raise ValueError(
+                "optim.optimizer=adamw: with optim.weight_decay=0 it is adam; set "
+                "optim.weight_decay, for example 0.01, or take adam"
+            )
+        return self
 
 
 class FilePair(Config):

@@ -4,7 +4,7 @@ Optimization is by hand, since an update may be several forward passes whose los
 divided by the update's own count of target tokens, which fixed accumulation cannot do.
 """
 
-from typing import final
+from typing import assert_never, final
 
 import pytorch_lightning as pl
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lit_transformer.config import RunConfig
 from lit_transformer.data.batching import Batch, Update
 from lit_transformer.model.transformer import Transformer
-from lit_transformer.objective import learning_rate, smoothed_loss
+from lit_transformer.objective import learning_rate, mass_spread, smoothed_loss
 from lit_transformer.peers import ALONE, Peers
 
 
@@ -25,16 +25,13 @@ class TransformerModule(pl.LightningModule):
         super().__init__()
         self.config, self.peers = config, peers
         self.model = Transformer(config.model, vocab_size, pad)
+        self.mass_spread = mass_spread(config.optim, vocab_size)
         self.automatic_optimization = False
 
-    def loss(self, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    def loss(self, batch: Batch, mass_spread: float) -> tuple[Tensor, Tensor]:
         """Summed over target tokens: the smoothed loss, and the negative log-likelihood without."""
-        return smoothed_loss(
-            self.model(batch.source, batch.target),
-            self.model.embedding.weight,
-            batch.wanted_N,
-            label_smoothing,
-        )
+        states_ND = self.model(batch.source, batch.target)
+        return smoothed_loss(states_ND, self.model.output_weight, batch.wanted_N, mass_spread)
 
     def training_step(self, update: Update, batch_idx: int) -> dict[str, Tensor]:
         """One update -> its losses per target token and its gradient's norm."""
@@ -60,7 +57,7 @@ class TransformerModule(pl.LightningModule):
 
     def _backward(self, batch: Batch, target_tokens: int) -> Tensor:
         """Add to the gradients -> the batch's loss and negative log-likelihood, summed (2,)."""
-        loss_sum, nll_sum = self.loss(batch, self.config.optim.label_smoothing)
+        loss_sum, nll_sum = self.loss(batch, self.mass_spread)
         self.manual_backward(loss_sum / target_tokens)
         return torch.stack([loss_sum.detach(), nll_sum.detach()])
 
@@ -74,15 +71,27 @@ class TransformerModule(pl.LightningModule):
 
     def rate(self, step: int) -> float:
         """The learning rate of update `step`, counted from 1 (section 5.3)."""
-        optim = self.config.optim
-        return learning_rate(step, self.config.model.d_model, optim.warmup_steps, optim.rate_factor)
+        config = self.config
+        return learning_rate(step, config.model.d_model, config.optim, config.train.steps)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optim = self.config.optim
-        return torch.optim.Adam(
-            self.parameters(),
-            lr=self.rate(1),
-            betas=(optim.beta1, optim.beta2),
-            eps=optim.eps,
-            fused=True,
-        )
+        optim, rate = self.config.optim, self.rate(1)
+        parameters, decay = self.parameters(), optim.weight_decay
+        betas = optim.beta1, optim.beta2
+        match optim.optimizer:
+            case "adam":
+                return torch.optim.Adam(
+                    parameters, rate, betas, optim.eps, weight_decay=decay, fused=True
+                )
+            case "adamw":
+                return torch.optim.AdamW(
+                    parameters, rate, betas, optim.eps, weight_decay=decay, fused=True
+                )
+            case "sgd":
+                return torch.optim.SGD(
+                    parameters, rate, optim.momentum, weight_decay=decay, fused=True
+                )
+            case "adafactor":
+                return torch.optim.Adafactor(parameters, rate, weight_decay=decay)
+            case _ as never:
+                assert_never(never)

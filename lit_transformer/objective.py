@@ -2,20 +2,59 @@
 
 # N target tokens, D d_model, V vocabulary, C the tokens of one chunk
 
-from typing import Any, final
+import math
+from typing import Any, assert_never, final
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from lit_transformer.config import OptimConfig
 
 CPU_CHUNK, GPU_CHUNK = 512, 2048
 """Tokens whose logits exist at one time: enough for efficient matrix products, few enough that they
 stay in a CPU's cache and never fill a GPU's memory."""
 
 
-def learning_rate(step: int, d_model: int, warmup_steps: int, factor: float) -> float:
-    """factor * d_model^-0.5 * min(step^-0.5, step * warmup_steps^-1.5); the first step is 1."""
-    return float(factor * d_model**-0.5 * min(step**-0.5, step * warmup_steps**-1.5))
+def learning_rate(step: int, d_model: int, optim: OptimConfig, steps: int) -> float:
+    """Of update `step` of `steps`, counted from 1.
+
+    Section 5.3: rate_factor * d_model^-0.5 * min(step^-0.5, step * warmup_steps^-1.5), which
+    without warm-up is the first of the two. With peak_steps, and in other schedules, the warm-up
+    ends at rate_factor * (d_model * peak_steps)^-0.5, the highest rate.
+    """
+    warmup, height = optim.warmup_steps, optim.rate_factor * d_model**-0.5
+    peak = optim.peak_steps or warmup or 1
+    held = max(warmup, peak)
+    gone = max(0, step - warmup) / max(1, steps + 1 - warmup)
+    match optim.schedule:
+        case "inverse_sqrt" if optim.peak_steps is None:
+            rising = step * warmup**-1.5 if warmup else math.inf
+            return float(height * min(step**-0.5, rising))
+        case "inverse_sqrt":
+            left = (held / max(step, held)) ** 0.5
+        case "constant":
+            left = 1.0
+        case "linear":
+            left = 1 - gone
+        case "cosine":
+            left = (1 + math.cos(math.pi * gone)) / 2
+        case _ as never:
+            assert_never(never)
+    grown = min(1.0, step / warmup) if warmup else 1.0
+    return float(height * peak**-0.5 * grown * left)
+
+
+def mass_spread(optim: OptimConfig, vocab_size: int) -> float:
+    """The probability to spread over a whole vocabulary, the right word included, so that it is
+    smoothed as the configuration says. A right word that gets a share of its own loses the less."""
+    match optim.smoothed_over:
+        case "vocabulary":
+            return optim.label_smoothing
+        case "others":
+            return optim.label_smoothing * vocab_size / (vocab_size - 1)
+        case _ as never:
+            assert_never(never)
 
 
 def smoothed_loss(

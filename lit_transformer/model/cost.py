@@ -6,7 +6,7 @@ comparisons of queries with keys; norms, softmax, dropout and the optimizer are 
 
 from typing import NamedTuple, assert_never
 
-from lit_transformer.config import MixingKind, ModelConfig, Precision
+from lit_transformer.config import MixingKind, ModelConfig, OptimizerKind, Precision
 
 TRAINING_PASSES = 3
 """Operations of a training step, in forward passes: the backward pass has two matrix products for
@@ -17,7 +17,7 @@ class Parameters(NamedTuple):
     """Numbers of trainable parameters; the paper's Table 3 prints the total."""
 
     embedding: int
-    """The one matrix of section 3.4, counted once."""
+    """Embeddings and the output's projection; what is tied (section 3.4) is counted once."""
     positions: int
     """What is learned to tell places, for the source and for the target."""
     non_embedding: int
@@ -37,7 +37,7 @@ def parameters(model: ModelConfig, vocab_size: int) -> Parameters:
     decoder_layer = decoder + attention + feed_forward + 3 * norm
     last_norms = 2 * norm if model.norm == "pre" else 0
     return Parameters(
-        embedding=vocab_size * model.d_model,
+        embedding=model.embedding_matrices * vocab_size * model.d_model,
         positions=model.position_weights,
         non_embedding=model.layers * (encoder_layer + decoder_layer) + last_norms,
     )
@@ -78,11 +78,12 @@ def training_memory(
     target_length: float,
     target_tokens: float,
     precision: Precision,
+    optimizer: OptimizerKind,
 ) -> float:
     """Bytes at the peak of a pass over pairs of these mean lengths: an estimate.
 
-    Weights, gradients and Adam's two means in float32, and what the forward pass keeps for the
-    backward pass. Left out: the framework itself, work space, fragmentation. Padding counts as
+    Weights, gradients and what the optimizer keeps in float32, and what the forward pass keeps for
+    the backward pass. Left out: the framework itself, work space, fragmentation. Padding counts as
     tokens do.
     """
     queries, values = model.heads * model.key_width, model.heads * model.value_width
@@ -99,7 +100,8 @@ def training_memory(
     )
     pairs = target_tokens / target_length
     kept = pairs * model.layers * (encoder + decoder)
-    return 16 * parameters(model, vocab_size).total + _bytes_kept(precision) * kept
+    numbers = 2 + _numbers_kept(optimizer)
+    return 4 * numbers * parameters(model, vocab_size).total + _bytes_kept(precision) * kept
 
 
 def _mixing(model: ModelConfig, sides: int) -> MixingKind:
@@ -196,6 +198,19 @@ def _flops_of_a_look(model: ModelConfig) -> int:
 def _numbers_of_a_look(model: ModelConfig) -> int:
     """Kept of one query at one key, in all heads."""
     return model.heads * (1 + model.key_width) if model.attention == "additive" else model.heads
+
+
+def _numbers_kept(optimizer: OptimizerKind) -> int:
+    """For each weight, by the optimizer."""
+    match optimizer:
+        case "adam" | "adamw":
+            return 2  # means of gradients and of their squares
+        case "sgd":
+            return 1  # its last step
+        case "adafactor":
+            return 0  # a number a row and a column
+        case _ as never:
+            assert_never(never)
 
 
 def _bytes_kept(precision: Precision) -> float:

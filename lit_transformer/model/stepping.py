@@ -189,7 +189,7 @@ class Stepper:
         assert not model.training
         self.model = model
         self.layers = [Layer(layer) for layer in model.decoder_layers()]
-        self.vocabulary = Product(model.embedding.weight, None)
+        self.vocabulary = Product(model.output_weight, None)
 
     def encode(self, source_BS: Tensor) -> Tensor:
         """-> the memory (B, S, D) that the decoder looks at."""

@@ -1,4 +1,4 @@
-"""The whole model of section 3: tied embeddings and two stacks."""
+"""The whole model of section 3: embeddings, two stacks, and the projection to the vocabulary."""
 
 # B batch, S source length, D d_model, V vocabulary,
 # N target tokens, M source tokens, both end to end without padding,
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_transformer.config import ModelConfig
+from lit_transformer.config import EmbeddingTie, ModelConfig
 from lit_transformer.model.attention import causal_bias
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
@@ -22,7 +22,7 @@ from lit_transformer.model.sight import UNSEEN, Sight, hidden_from_others, sight
 
 @final
 class Transformer(nn.Module):
-    """Encoder and decoder that share one embedding matrix with each other and the output.
+    """Encoder and decoder, whose embeddings and the output's projection may be one matrix.
 
     States are vectors before the projection to the vocabulary, which belongs to the loss and the
     search.
@@ -35,10 +35,10 @@ class Transformer(nn.Module):
         self.encoder_looks, self.decoder_looks = (kind == "attention" for kind in cfg.mixing)
         # sqrt(d_model), section 3.4: brings embeddings to the scale of the sinusoids.
         self.scale = cfg.d_model**0.5
-        self.embedding = nn.Embedding(vocab_size, cfg.d_model)
-        # So that sqrt(d_model) times an embedding, and the product of one with a normalised state,
-        # have variance 1.
-        nn.init.normal_(self.embedding.weight, std=cfg.d_model**-0.5)
+        self.embedding = _embedding(vocab_size, cfg.d_model)
+        own_target, own_output = _untied(cfg.tied_embeddings)
+        self.own_target = _embedding(vocab_size, cfg.d_model) if own_target else None
+        self.own_output = _embedding(vocab_size, cfg.d_model) if own_output else None
         self.source_positions = build_positions(cfg, causal=False)
         self.target_positions = build_positions(cfg, causal=True)
         self.drop = Dropout(cfg.dropout)
@@ -46,6 +46,15 @@ class Transformer(nn.Module):
         self.decoder = nn.ModuleList(DecoderLayer(cfg) for _ in range(cfg.layers))
         self.encoder_norm = _last_norm(cfg)
         self.decoder_norm = _last_norm(cfg)
+
+    @property
+    def target_embedding(self) -> nn.Embedding:
+        return self.own_target or self.embedding
+
+    @property
+    def output_weight(self) -> Tensor:
+        """What projects states to the vocabulary, (V, D)."""
+        return (self.own_output or self.target_embedding).weight
 
     def forward(self, source: Sentences, target: Sentences) -> Tensor:
         """States (N, D) of targets that are known, each from its sentence's tokens up to it.
@@ -55,7 +64,7 @@ class Transformer(nn.Module):
         sources, targets = Rectangles(source.packing), Rectangles(target.packing)
         hidden = sources.bias()
         memory_MD = self._encode(source, sources, hidden)
-        x_ND = self._embed(target, self.target_positions)
+        x_ND = self._embed(target, self.target_embedding, self.target_positions)
         seen = UNSEEN
         if self.decoder_looks:
             later = causal_bias(targets.longest, target.ids_N.device)
@@ -75,12 +84,13 @@ class Transformer(nn.Module):
 
     def project(self, states: Tensor) -> Tensor:
         """Logits (..., V) of states (..., D)."""
-        return functional.linear(states, self.embedding.weight)
+        return functional.linear(states, self.output_weight)
 
     def embed_one(self, token_R: Tensor, place: int) -> Tensor:
         """What the decoder reads of one token of each row, all at one place -> (R, D)."""
         place_1 = torch.full((1,), place, device=token_R.device)
-        return self._place(token_R, self.target_positions, place_1, place + 1)
+        x_RD = self.target_embedding(token_R)
+        return self._place(x_RD, self.target_positions, place_1, place + 1)
 
     def look_back(self, place: int) -> Sight:
         """Of the decoder's token at `place`, on tokens up to it."""
@@ -99,13 +109,13 @@ class Transformer(nn.Module):
             assert isinstance(layer, DecoderLayer)
             yield layer
 
-    def _embed(self, sentences: Sentences, positions: Positions) -> Tensor:
+    def _embed(self, sentences: Sentences, embedding: nn.Embedding, positions: Positions) -> Tensor:
         packing = sentences.packing
         longest = packing.token_BT.size(1)
-        return self._place(sentences.ids_N, positions, packing.place_N, longest)
+        return self._place(embedding(sentences.ids_N), positions, packing.place_N, longest)
 
-    def _place(self, ids: Tensor, positions: Positions, place: Tensor, length: int) -> Tensor:
-        x: Tensor = self.drop(positions(self.embedding(ids) * self.scale, place, length))
+    def _place(self, embedded: Tensor, positions: Positions, place: Tensor, length: int) -> Tensor:
+        x: Tensor = self.drop(positions(embedded * self.scale, place, length))
         return x
 
     def _see(self, positions: Positions, tokens: Rectangles) -> Sight:
@@ -113,7 +123,7 @@ class Transformer(nn.Module):
         return sight(positions, self.window, tokens.longest, place_T)
 
     def _encode(self, source: Sentences, rectangles: Rectangles, hidden: Tensor | None) -> Tensor:
-        x_MD = self._embed(source, self.source_positions)
+        x_MD = self._embed(source, self.embedding, self.source_positions)
         seen = UNSEEN
         if self.encoder_looks:
             if hidden is not None and self.window is not None:
@@ -123,6 +133,30 @@ class Transformer(nn.Module):
             x_MD = layer(x_MD, seen, rectangles)
         memory_MD: Tensor = self.encoder_norm(x_MD)
         return memory_MD
+
+
+def _embedding(vocab_size: int, d_model: int) -> nn.Embedding:
+    embedding = nn.Embedding(vocab_size, d_model)
+    # So that sqrt(d_model) times an embedding, and the product of one with a normalised state, have
+    # variance 1.
+    nn.init.normal_(embedding.weight, std=d_model**-0.5)
+    return embedding
+
+
+def _untied(tie: EmbeddingTie) -> tuple[bool, bool]:
+    """Whether the target has an embedding of its own; whether the output has a matrix of its own,
+    or else the target's."""
+    match tie:
+        case "all":
+            return False, False
+        case "inputs":
+            return False, True
+        case "decoder":
+            return True, False
+        case "none":
+            return True, True
+        case _ as never:
+            assert_never(never)
 
 
 def _last_norm(cfg: ModelConfig) -> nn.Module:

@@ -40,7 +40,9 @@ def finished(root: Path, seed: int, bleu: float, perplexity: float = 4.0) -> Tri
     words = ("data.corpus=grammar", f"train.seed={seed}", "train.steps=30")
     config = build(dict(map(parse_set, words)))
     sums = {"grammar": "1"}
-    trial = Trial("mine", 1, "here", "A1", "A", None, seed, config, sums, digest(config, sums), {})
+    trial = Trial(
+        "mine", 1, "here", "A1", "A", None, None, seed, config, sums, digest(config, sums), {}
+    )
     record = Record(root / "mlruns" / "trials" / trial.digest)
     write_bytes(record.config, dump(config).encode())
     about = {"study": "mine", "setting": "here", "arm": "A1", "seed": seed, "checksums": sums}

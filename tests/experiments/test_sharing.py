@@ -25,7 +25,9 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_is_that_of_one_pass(toy: Toy, tmp_path: Path) -> None:
     (item,) = toy.plan(tmp_path, [1], ["base"], ["train.tokens_per_batch=640"])
     model = item.trial.config.model
-    expected = cost.training_memory(model, 60, NOMINAL_LENGTH, NOMINAL_LENGTH, 640, "float32")
+    expected = cost.training_memory(
+        model, 60, NOMINAL_LENGTH, NOMINAL_LENGTH, 640, "float32", "adam"
+    )
     assert sharing.memory(item) == expected
     (item,) = toy.plan(tmp_path, [1], ["base"], ["train.micro_tokens=640"])
     assert sharing.memory(item) < expected  # tokens_per_batch is 64

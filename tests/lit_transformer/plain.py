@@ -46,7 +46,7 @@ class Plain:
 
     def loss(self, source: list[int], target: list[int], wanted: list[int], eps: float) -> Tensor:
         """Summed over the tokens of one pair."""
-        logits = self.states(source, target) @ self.parameters["embedding.weight"].T
+        logits = self.states(source, target) @ self.matrix("output").T
         return functional.cross_entropy(
             logits, torch.tensor(wanted), label_smoothing=eps, reduction="sum"
         )
@@ -76,8 +76,16 @@ class Plain:
         reach = length if self.cfg.window is None else self.cfg.window
         return torch.tensor([[abs(i - j) <= reach for j in range(length)] for i in range(length)])
 
+    def matrix(self, use: str) -> Tensor:
+        """Of the source's or the target's embedding, or of the output."""
+        own = {"target": ("decoder", "none"), "output": ("inputs", "none")}
+        if self.cfg.tied_embeddings in own.get(use, ()):
+            return self.parameters[f"own_{use}.weight"]
+        return self.matrix("target") if use == "output" else self.parameters["embedding.weight"]
+
     def embed(self, ids: list[int], positions: str) -> Tensor:
-        embedded = self.parameters["embedding.weight"][torch.tensor(ids)] * self.cfg.d_model**0.5
+        matrix = self.matrix(positions.partition("_")[0])
+        embedded = matrix[torch.tensor(ids)] * self.cfg.d_model**0.5
         match self.cfg.positions:
             case "learned":
                 return embedded + self.parameters[f"{positions}.table_TD"][: len(ids)]

@@ -3,7 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
-from lit_transformer.config import NUMERICS, DecodeConfig, ModelConfig, RunConfig, TrainConfig
+from lit_transformer.config import (
+    NUMERICS,
+    DecodeConfig,
+    ModelConfig,
+    OptimConfig,
+    RunConfig,
+    TrainConfig,
+)
 from lit_transformer.config_io import flatten, keys
 
 # Sections 3, 5 and 6.1 of the paper where they name a value. Digests count differences from these:
@@ -23,16 +30,23 @@ DEFAULTS_OF_NUMERICS_2 = {
     "model.decoder_mixing": "attention",
     "model.kernel": 3,
     "model.norm": "post",
+    "model.tied_embeddings": "all",
     "model.dropout": 0.1,
     "model.attention_dropout": 0.0,
     "model.relu_dropout": 0.0,
+    "optim.optimizer": "adam",
+    "optim.schedule": "inverse_sqrt",
     "optim.warmup_steps": 4000,
+    "optim.peak_steps": None,
     "optim.rate_factor": 1.0,
     "optim.beta1": 0.9,
     "optim.beta2": 0.98,
     "optim.eps": 1e-9,
     "optim.clip_norm": None,
     "optim.label_smoothing": 0.1,
+    "optim.momentum": 0.9,
+    "optim.weight_decay": 0.0,
+    "optim.smoothed_over": "vocabulary",
     "data.corpus": "wmt14",
     "data.source_language": "en",
     "data.target_language": "de",
@@ -149,6 +163,21 @@ def test_learned_positions_reach_the_longest_output():
     RunConfig(model=learned)  # 256 + 50
     with pytest.raises(ValidationError, match=r"max_positions=306: .* = 307 tokens; raise it"):
         RunConfig(model=learned, decode=DecodeConfig(extra_length=51))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_without_warm_up_a_schedule_needs_its_height(schedule):
+    rule = rf"schedule={schedule}: .*optim\.warmup_steps=0; set optim\.peak_steps, for example 4000"
+    with pytest.raises(ValidationError, match=rule):
+        OptimConfig(schedule=schedule, warmup_steps=0)
+    OptimConfig(schedule=schedule, warmup_steps=0, peak_steps=4000)
+    OptimConfig(warmup_steps=0)
+
+
+def test_adamw_without_decay_is_adam():
+    with pytest.raises(ValidationError, match=r"adamw: with optim\.weight_decay=0 it is adam"):
+        OptimConfig(optimizer="adamw")
+    OptimConfig(optimizer="adamw", weight_decay=0.01)
 
 
 @pytest.mark.parametrize("key", ["tokens_per_batch", "micro_tokens"])

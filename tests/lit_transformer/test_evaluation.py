@@ -42,7 +42,7 @@ def one_by_one(module, data, pairs, count):
         shifted = torch.cat((torch.tensor([data.vocab.bos]), target[:-1]))
         sides = [Sentences(ids, pack([len(ids)])) for ids in (source, shifted)]
         states_TD = module.eval().model(*sides)
-        logits_TV = states_TD @ module.model.embedding.weight.T
+        logits_TV = states_TD @ module.model.output_weight.T
         losses.append(functional.cross_entropy(logits_TV, target, reduction="none"))
     return float(torch.cat(losses).mean())
 

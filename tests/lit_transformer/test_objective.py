@@ -1,4 +1,6 @@
+import itertools
 import math
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -7,7 +9,8 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_transformer import objective
-from lit_transformer.objective import learning_rate, smoothed_loss
+from lit_transformer.config import OptimConfig, Schedule
+from lit_transformer.objective import learning_rate, mass_spread, smoothed_loss
 
 # N target tokens, D d_model, V vocabulary
 SMOOTHING = pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.2])
@@ -123,13 +126,87 @@ def test_autocast_keeps_loss_and_gradients_in_float32() -> None:
         torch.testing.assert_close(mine, theirs, rtol=0.05, atol=0.05)
 
 
+def rates(steps: int, d_model: int = 64, **optim: Any) -> list[float]:
+    given = OptimConfig(**optim)
+    return [learning_rate(step, d_model, given, steps) for step in range(1, steps + 1)]
+
+
 @pytest.mark.parametrize("step", [1, 399, 400, 401, 10_000])
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_the_rate_is_that_of_section_5_3(step: int, factor: float) -> None:
     expected = factor * 512**-0.5 * min(step**-0.5, step * 400**-1.5)
-    assert learning_rate(step, 512, 400, factor) == pytest.approx(expected)
+    optim = OptimConfig(warmup_steps=400, rate_factor=factor)
+    assert learning_rate(step, 512, optim, 20_000) == expected  # to the last bit
 
 
 def test_the_rate_is_highest_at_the_end_of_the_warm_up() -> None:
-    rates = [learning_rate(step, 64, 20, 1.0) for step in range(1, 60)]
-    assert max(rates) == rates[19] == pytest.approx((64 * 20) ** -0.5)
+    found = rates(60, warmup_steps=20)
+    assert max(found) == found[19] == pytest.approx((64 * 20) ** -0.5)
+
+
+def test_the_formula_without_warm_up_is_its_first_half() -> None:
+    assert rates(9, warmup_steps=0) == [64**-0.5 * step**-0.5 for step in range(1, 10)]
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 5, 20, 30])
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_the_height_is_that_of_peak_steps_however_long_the_warm_up(
+    schedule: Schedule, warmup_steps: int
+) -> None:
+    """Grown linearly until there, and never higher."""
+    found = rates(60, schedule=schedule, warmup_steps=warmup_steps, peak_steps=20)
+    height, top = (64 * 20) ** -0.5, max(warmup_steps, 1)
+    assert max(found) == pytest.approx(height, rel=0.02)
+    grown = [height * step / top for step in range(1, top)]
+    assert found[: top - 1] == pytest.approx(grown)
+    assert all(a >= b for a, b in itertools.pairwise(found[top - 1 :]))
+
+
+def test_peak_steps_of_the_warm_up_s_length_is_the_paper_s_rate() -> None:
+    given = rates(60, warmup_steps=20, peak_steps=20)
+    assert given == pytest.approx(rates(60, warmup_steps=20))
+
+
+def test_tensor2tensor_s_product_is_the_paper_s_formula() -> None:
+    """constant * linear_warmup * rsqrt_decay * rsqrt_hidden_size, as transformer_base_v3 has it."""
+    product = [
+        2.0 * min(1.0, step / 20) * max(step, 20) ** -0.5 * 64**-0.5 for step in range(1, 61)
+    ]
+    assert rates(60, warmup_steps=20, rate_factor=2.0) == pytest.approx(product)
+
+
+def test_how_each_schedule_falls_by_hand() -> None:
+    """From update 2 on, of 5; the height is (4 * 4)^-0.5 = 1/4."""
+    given: dict[str, Any] = {"d_model": 4, "warmup_steps": 2, "peak_steps": 4}
+    assert rates(5, **given, schedule="constant") == [1 / 8, *[1 / 4] * 4]
+    assert rates(5, **given, schedule="linear") == pytest.approx(
+        [1 / 8, 1 / 4, 3 / 16, 1 / 8, 1 / 16]
+    )
+    cosine = [(1 + c) / 8 for c in (1, 2**-0.5, 0, -(2**-0.5))]
+    assert rates(5, **given, schedule="cosine") == pytest.approx([1 / 8, *cosine])
+    inverse = [1 / 4, 1 / 4, 1 / 4, (4 / 5) ** 0.5 / 4]
+    assert rates(5, **given, schedule="inverse_sqrt") == pytest.approx([1 / 8, *inverse])
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_a_warm_up_longer_than_training_only_grows(schedule: Schedule) -> None:
+    found = rates(6, schedule=schedule, warmup_steps=12, peak_steps=3)
+    assert found == pytest.approx([(64 * 3) ** -0.5 * step / 12 for step in range(1, 7)])
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.9])
+def test_smoothing_over_the_others_leaves_the_right_word_its_share(label_smoothing: float) -> None:
+    """tensor2tensor's: 1 - eps for the right word, eps / (V - 1) for each other."""
+    states, weight, targets = inputs(30)
+    optim = OptimConfig(label_smoothing=label_smoothing, smoothed_over="others")
+    loss, _ = smoothed_loss(states, weight, targets, mass_spread(optim, 50))
+    wanted = torch.full((30, 50), label_smoothing / 49)
+    wanted[torch.arange(30), targets] = 1 - label_smoothing
+    logits = states @ weight.T
+    expected = functional.cross_entropy(logits, wanted, reduction="sum")
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, states), torch.autograd.grad(expected, states)
+    )
+    plain = OptimConfig(label_smoothing=label_smoothing)
+    assert mass_spread(plain, 50) == label_smoothing

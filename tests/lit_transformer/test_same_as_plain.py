@@ -12,6 +12,7 @@ from experiments.study import expand, load_setting, load_study
 from lit_transformer import objective
 from lit_transformer.config import (
     AttentionKind,
+    EmbeddingTie,
     MixingKind,
     ModelConfig,
     NormPlace,
@@ -65,7 +66,7 @@ def both(model, cfg, label_smoothing):
     made = Made()
     batch = make_batch(made, range(len(made.pairs)), BOS)
     fast, _ = smoothed_loss(
-        model(batch.source, batch.target), model.embedding.weight, batch.wanted_N, label_smoothing
+        model(batch.source, batch.target), model.output_weight, batch.wanted_N, label_smoothing
     )
     plain = Plain(model, cfg)
     slow = sum(
@@ -110,6 +111,12 @@ def test_every_choice(kind, positions, norm):
     shape = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "d_k": 6, "d_v": 7}
     kinds = {"attention": kind, "positions": positions, "norm": norm}
     compare(ModelConfig(**shape, **kinds, max_positions=40), 0.1)
+
+
+@pytest.mark.parametrize("tie", get_args(EmbeddingTie))
+def test_every_tie(tie):
+    shape = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "d_k": 6, "d_v": 7}
+    compare(ModelConfig(**shape, tied_embeddings=tie), 0.1)
 
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "relative", "rotary"])

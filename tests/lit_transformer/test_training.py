@@ -105,7 +105,7 @@ def test_curves_have_their_points(trained):
         assert list(steps) == every_4
         assert sorted(spent) == list(spent)
         assert spent[-1] == trained.result.scores[name]
-    expected = [(step, learning_rate(step, 16, 10, 1.0)) for step in every_2]
+    expected = [(step, learning_rate(step, 16, trained.config.optim, 12)) for step in every_2]
     assert curve(record, "train.learning_rate") == expected
 
 

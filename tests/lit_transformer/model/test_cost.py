@@ -9,15 +9,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lit_transformer.config import (
     AttentionKind,
+    EmbeddingTie,
     MixingKind,
     ModelConfig,
     NormPlace,
+    OptimConfig,
+    OptimizerKind,
     PositionKind,
+    RunConfig,
 )
 from lit_transformer.model.cost import parameters, training_flops, training_memory
 from lit_transformer.model.layers import build_rival
 from lit_transformer.model.packing import Rectangles, from_rectangle, pack
 from lit_transformer.model.transformer import Transformer
+from lit_transformer.module import TransformerModule
 
 BASE = ModelConfig()
 # Row: configuration, its count without embeddings in millions, the printed count, cost of training
@@ -142,6 +147,30 @@ def test_operations_of_what_mixes_are_those_that_torch_counts(
     assert counted - attention + attention_alone == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("tie", get_args(EmbeddingTie))
+def test_matrices_that_are_not_tied_are_counted_each(tie: EmbeddingTie) -> None:
+    model = ModelConfig(layers=1, d_model=12, heads=3, tied_embeddings=tie)
+    counts = parameters(model, 40)
+    assert counts.total == sum(p.numel() for p in built(model, 40).parameters())
+    assert counts.embedding == {"all": 1, "inputs": 2, "decoder": 2, "none": 3}[tie] * 40 * 12
+
+
+@pytest.mark.parametrize("optimizer", get_args(OptimizerKind))
+def test_an_optimizers_memory_is_that_of_its_state(optimizer: OptimizerKind) -> None:
+    """But for the rows and columns of adafactor, and counts of steps."""
+    model = ModelConfig(layers=1, d_model=64, d_ff=256, heads=2)
+    config = RunConfig(model=model, optim=OptimConfig(optimizer=optimizer, weight_decay=0.1))
+    module = TransformerModule(config, 500, 0)
+    machine = module.configure_optimizers()
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    machine.step()
+    kept = sum(x.numel() for state in machine.state.values() for x in state.values())
+    weights = sum(p.numel() for p in module.parameters())
+    estimate = training_memory(model, 500, 20, 24, 0, "float32", optimizer)
+    assert estimate == pytest.approx(4 * (2 * weights + kept), rel=0.02)
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_training_costs_what_the_papers_rows_cost(row: str) -> None:
     model, _, _, relative = ROWS[row]
@@ -211,13 +240,15 @@ def check_memory(model: ModelConfig) -> None:
         source, target = (torch.randint(4, 50, (8, length)) for length in (20, 24))
         transformer(from_rectangle(source, 0), from_rectangle(target, 0))
     measured = sum(x.untyped_storage().nbytes() for at, x in kept.items() if at not in weights)
-    estimate = training_memory(model, 50, 20, 24, 8 * 24, "float32")
+    estimate = training_memory(model, 50, 20, 24, 8 * 24, "float32", "adam")
     estimate -= 16 * parameters(model, 50).total
     assert estimate == pytest.approx(measured, rel=0.2)
 
 
 def test_bfloat16_takes_less_memory() -> None:
-    sizes = [training_memory(BASE, 37_000, 28, 28, 25_000, p) for p in ("float32", "bfloat16")]
+    sizes = [
+        training_memory(BASE, 37_000, 28, 28, 25_000, p, "adam") for p in ("float32", "bfloat16")
+    ]
     assert sizes[0] > sizes[1] > 16 * parameters(BASE, 37_000).total
 
 

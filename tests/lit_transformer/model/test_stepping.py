@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lit_transformer.config import (
     AttentionKind,
+    EmbeddingTie,
     MixingKind,
     ModelConfig,
     NormPlace,
@@ -127,8 +128,10 @@ def test_so_it_does_with_a_kernel_of_any_width(kernel: int) -> None:
 
 
 @pytest.mark.usefixtures("_layout")
-def test_logits_are_the_model_s() -> None:
-    model, states = build(), torch.randn(7, 12)
+@pytest.mark.parametrize("tie", get_args(EmbeddingTie))
+def test_logits_are_the_model_s(tie: EmbeddingTie) -> None:
+    model, states = build(tied_embeddings=tie), torch.randn(7, 12)
+    check_steps(model, 2)
     close(Stepper(model).project(states), model.project(states).detach())
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lit_transformer.config import (
     AttentionKind,
+    EmbeddingTie,
     MixingKind,
     ModelConfig,
     NormPlace,
@@ -319,11 +320,43 @@ def test_dropout_takes_the_sums_of_embeddings_and_positions() -> None:
     assert not model.encode(SOURCE).any()
 
 
-def test_one_matrix_is_embedding_and_output() -> None:
-    model = build()
-    assert sum(VOCAB in p.shape for p in model.parameters()) == 1
-    states = torch.randn(3, 12)
-    close(model.project(states), states @ model.embedding.weight.T)
+@pytest.mark.parametrize("tie", get_args(EmbeddingTie))
+def test_what_is_tied_is_one_matrix(tie: EmbeddingTie) -> None:
+    """Each of the three uses changes with its own matrix, and with no other."""
+    model, states = build(tied_embeddings=tie), torch.randn(3, 12)
+    close(model.project(states), states @ model.output_weight.T)
+    matrices = [p for p in model.parameters() if VOCAB in p.shape]
+    uses = (model.embedding.weight, model.target_embedding.weight, model.output_weight)
+    parts = [[next(i for i, m in enumerate(matrices) if m is use) for use in uses]]
+    expected = {"all": [0, 0, 0], "inputs": [0, 0, 1], "decoder": [0, 1, 1], "none": [0, 1, 2]}
+    assert parts == [expected[tie]]
+    assert len(matrices) == model_matrices(tie)
+    memory, decoded = model.encode(SOURCE), decode(model, SOURCE, TARGET)
+    with torch.no_grad():
+        model.output_weight.add_(1)
+    assert torch.equal(model.encode(SOURCE), memory) == (tie != "all")
+    assert torch.equal(decode(model, SOURCE, TARGET), decoded) == (tie in ("inputs", "none"))
+
+
+def model_matrices(tie: EmbeddingTie) -> int:
+    return {"all": 1, "inputs": 2, "decoder": 2, "none": 3}[tie]
+
+
+@pytest.mark.parametrize("tie", get_args(EmbeddingTie))
+def test_gradients_reach_every_matrix(tie: EmbeddingTie) -> None:
+    model = build(tied_embeddings=tie).train()
+    states_ND = model(from_rectangle(SOURCE, PAD), from_rectangle(TARGET, PAD))
+    torch.nn.functional.cross_entropy(model.project(states_ND), torch.arange(9)).backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_untied_matrices_begin_unequal_and_as_large() -> None:
+    model = Transformer(ModelConfig(layers=1, d_model=64, heads=2, tied_embeddings="none"), 4000, 0)
+    first, second, third = (p for p in model.parameters() if 4000 in p.shape)
+    assert not torch.isclose(first, second).all()
+    assert not torch.isclose(second, third).all()
+    for matrix in (first, second, third):
+        assert matrix.std().item() == pytest.approx(64**-0.5, rel=0.01)
 
 
 def test_embeddings_start_at_variance_one_after_their_scale() -> None:
