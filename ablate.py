@@ -298,9 +298,8 @@ def run(
 ) -> None:
     """Train one configuration: an arm of a study, or a configuration file."""
     trial = _one_trial(what, setting, recipe, seed, sets)
-    done = _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
-    _print_scores(root, trial.digest)
-    raise typer.Exit(0 if done else 1)
+    _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
+    raise typer.Exit(0 if _print_scores(root, trial.digest) else 1)
 
 
 @app.command()
@@ -900,7 +899,7 @@ def _sweep(
     deciding: Deciding | None = None,
     searching: Searching | None = None,
 ) -> bool:
-    """Plan and run -> whether every trial is finished."""
+    """Plan and run -> whether every trial is over: finished, or diverged."""
     from experiments import display, planning, sweep
 
     some = [searching.base] * searching.trials if searching else trials
@@ -961,7 +960,7 @@ def _carry_out(
     deciding: Deciding | None = None,
     searching: Searching | None = None,
 ) -> bool:
-    """Run what is not over -> whether everything is finished; of a search, whether all is told."""
+    """Run what is not over -> whether everything is then; of a search, whether all is told."""
     from experiments import display, mirror, sweep
     from experiments.runners.local import LocalRunner
     from lit_transformer.record import refuse_links
@@ -990,14 +989,15 @@ def _carry_out(
         print(elsewhere, file=sys.stderr)
     if searching:
         return searching.is_done
-    return all(item.state.kind == "finished" for item in planned)
+    return all(item.state.is_over for item in planned)
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _print_scores(root: Path, digest: str) -> None:
+def _print_scores(root: Path, digest: str) -> bool:
+    """Whether there are some."""
     from experiments.sweep import Root
     from lit_transformer.record import Record
     from lit_transformer.terminal import printable
@@ -1007,10 +1007,11 @@ def _print_scores(root: Path, digest: str) -> None:
     if result is None:
         reason = printable(record.state().reason)
         print(f"not finished: {reason} (log: {record.log})", file=sys.stderr)
-        return
+        return False
     for name, value in result["scores"].items():
         print(f"{printable(name):32} {value:,.6g}")
     print(f"{'directory':32} {record.path}")
+    return True
 
 
 def _directory(run_id: str, root: Path) -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -836,9 +837,14 @@ def test_a_trial_that_fails_is_recorded_and_the_others_go_on(toy: Toy, tmp_path:
         **{"base": "FINISHED", "A": "FINISHED", "wild": "FAILED", "huge": "FAILED"},
     }
     missing = json.loads(reports(tmp_path)["report.json"])["missing"]
-    assert {(one["arm"], one["state"]) for one in missing} == {
-        *(("wild", "diverged"), ("huge", "bad_configuration")),
-    }
+    assert [(one["arm"], one["state"]) for one in missing] == [("huge", "bad_configuration")]
+    assert re.search(r"^\| wild .*\| diverged .*\| 0 of 1, diverged 1 +\|$", done.out, re.M)
+    assert "§ Diverged: wild seed 1." in done.out
+    assert ablate("sweep", study, "--setting", toy.setting, "--root", tmp_path,
+                  "--only", "base,wild").status == 0  # fmt: skip
+    assert attempts(tmp_path) == [1] * 4
+    alone = ablate("run", f"{study}/wild", "--setting", toy.setting, "--root", tmp_path)
+    assert (alone.status, "not finished: train.loss is" in alone.err) == (1, True)
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ from typer.main import get_command
 
 import ablate
 from experiments import checking
-from experiments.files import shipped
-from experiments.study import expand, load_setting, load_study
+from experiments.files import Scale, shipped
+from experiments.study import expand, load_recipe, load_setting, load_study
+from lit_transformer import config_io
 from lit_transformer.config import PositionKind
 from lit_transformer.config_io import keys, parse_set, parse_yaml
 from lit_transformer.model import positions
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 AXIS = "docs/adding-an-axis.md"
 TABLE_3 = "docs/reproducing-table-3.md"
+RECIPES_PAGE, RECIPES = "docs/recipes.md", ("paper", "t2t-v1", "t2t-v3")
 VERBS: Any = get_command(ablate.app)
 
 
@@ -164,10 +166,34 @@ def test_keys_that_a_page_names_are_there(page: str) -> None:
 
 
 def test_scales_are_those_of_the_settings() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| .* \| (\S+) \| (\S+) \| (\S+) \|$", text(TABLE_3), re.M)
-    told = {name: tuple(map(Fraction, factors)) for name, *factors in rows}
+    columns = r" (\S+) \|" * len(Scale.model_fields)
+    rows = re.findall(rf"^\| `([\w-]+)` \| .* \|{columns}$", text(TABLE_3), re.M)
+    told = {name: list(map(Fraction, factors)) for name, *factors in rows}
     scales = {name: load_setting(name).scale for name in shipped("settings")}
-    assert told == {name: (s.width, s.depth, s.steps) for name, s in scales.items()}
+    assert told == {name: [*scale.model_dump().values()] for name, scale in scales.items()}
+
+
+def test_recipes_are_those_of_their_page() -> None:
+    """The values of each column, as far as they are numbers or words of a key."""
+    recipes = {
+        name: config_io.flatten(config_io.build(load_recipe(name).given)) for name in RECIPES
+    }
+    found = re.findall(
+        r"^\| [^|]+ \| (.+) \| (.+) \| (.+) \| `(\w+\.\w+)` \|$", text(RECIPES_PAGE), re.M
+    )
+    numbers = (
+        "data.vocabulary_size",
+        "train.tokens_per_batch",
+        "optim.warmup_steps",
+        "optim.beta2",
+    )
+    checked = [(key, cells) for *cells, key in found if key in numbers]
+    assert len(checked) == len(numbers)
+    for key, cells in checked:
+        told = [float(re.match(r"[\d.,]+\d", cell)[0].replace(",", "")) for cell in cells]  # type: ignore[index]
+        assert told == [recipes[name][key] for name in RECIPES], key
+    changed = {key for name in RECIPES for key in load_recipe(name).given}
+    assert changed == {key for key in changed if f"`{key}`" in text(RECIPES_PAGE)}
 
 
 @pytest.mark.parametrize("page", ["docs/trial-directory.md", "mlruns/README.md"])

@@ -30,7 +30,8 @@ def trial_of(arm: str, **changes: object) -> SimpleNamespace:
     """A trial of a study of one's own."""
     keys = {key.replace("__", "."): Given(value, arm) for key, value in changes.items()}
     return SimpleNamespace(
-        arm=arm, group="", label=None, seed=1, config=build(keys), checksums={}, digest=arm
+        **{"arm": arm, "group": "", "label": None, "after": None, "seed": 1},
+        **{"config": build(keys), "checksums": {}, "digest": arm},
     )
 
 
@@ -95,16 +96,61 @@ def test_difference_from_base_is_of_means():
 def test_missing_and_failed_trials_are_named_and_not_averaged():
     four = trials("grammar", ["base", "A1"], [1, 2])
     records = [run(t, 30 + n, 2) for n, t in enumerate(four[:3])]
-    records[1] |= {"kind": "diverged"}
+    records[1] |= {"kind": "failed"}
     table = built(four, records)
     assert table.base.measures["valid.bleu"].values == (30,)
     assert [(arm, slot.seed, slot.state) for arm, slot in table.missing] == [
-        ("base", 2, "diverged"),
+        ("base", 2, "failed"),
         ("A1", 2, "not run"),
     ]
     seeds = main_columns(table)[-1].cells
-    assert [cell.text for cell in seeds] == ["1 of 2, diverged 1", "1 of 2, not run 1"]
+    assert [cell.text for cell in seeds] == ["1 of 2, failed 1", "1 of 2, not run 1"]
     assert "ablate sweep table3 --setting grammar --seeds 3" in words(table)
+
+
+def without_score(record: dict[str, Any]) -> dict[str, Any]:
+    scores = {name for name in record if name.startswith("score.")}
+    return {name: value for name, value in record.items() if name not in scores} | {
+        "kind": "diverged"
+    }
+
+
+def test_what_diverged_is_shown_as_a_result_and_mixed_into_no_mean():
+    six = trials("grammar", ["base", "A1", "C1"], [1, 2, 3])
+    records = [run(t, 30 + n, 2) for n, t in enumerate(six)]
+    lost = (4, 6, 7, 8)  # A1's seed 2, and all of C1
+    for place in lost:
+        records[place] = without_score(records[place])
+    table = built(six, records)
+    columns = {column.name: [cell.text for cell in column.cells] for column in main_columns(table)}
+    assert columns["valid.bleu"] == ["31.00", "34.00§", "diverged"]
+    assert columns["difference.bleu"] == ["", "–", "–"]
+    assert columns["verdict"] == ["", "diverged", "diverged"]
+    assert columns["seeds"] == ["3", "2 of 3, diverged 1", "0 of 3, diverged 3"]
+    assert table.missing == ()
+    assert "This completes the table" not in words(table)
+    assert summary(table).endswith("5 of 9 trials finished, 4 diverged")
+    assert "Diverged: A1 seed 2; C1 seed 1; C1 seed 2; C1 seed 3." in words(table)
+    assert table.difference(table.rows[1], "valid.bleu") is None
+
+
+def test_nothing_is_compared_with_a_base_of_which_a_seed_diverged():
+    four = trials("grammar", ["base", "A1"], [1, 2])
+    records = [run(t, 30 + n, 2) for n, t in enumerate(four)]
+    records[0] = without_score(records[0])
+    table = built(four, records)
+    verdict = table.rows[1].verdict
+    assert verdict is not None
+    assert (verdict.word, verdict.test) == ("diverged", None)
+    assert table.difference(table.rows[1], "valid.bleu") is None
+
+
+def test_perplexities_of_other_word_pieces_are_said_not_to_compare():
+    shared = {"data__corpus": "grammar", "data__max_tokens": 64}
+    same, other = trial_of("base", **shared), trial_of("v", **shared, data__vocabulary_size=900)
+    table = tables.build(heading("grammar"), [same, other], [], None)
+    assert "Rows of other word-pieces than base's do not compare by it." in words(table)
+    assert "word-pieces than base" not in words(built(trials("grammar", [], [1]), []))
 
 
 def test_suggestions_show_all_their_values_and_pruned_ones_are_not_missing():

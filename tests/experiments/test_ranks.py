@@ -112,6 +112,7 @@ def is_alive(pid: int) -> bool:
     [
         ["optim.clip_norm=0.5"],
         ["train.micro_tokens=32"],
+        ["model.tied_embeddings=none", "optim.optimizer=adafactor"],
         ["data.max_tokens=16", "train.tokens_per_batch=16"],  # a pair or two in each update
     ],
 )

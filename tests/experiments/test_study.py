@@ -21,9 +21,10 @@ from experiments.study import (
     load_study,
     parse_reference,
     trial_from_config,
+    with_recipe,
 )
 from lit_transformer.config import DataConfig, RunConfig, TrainConfig
-from lit_transformer.config_io import ConfigError, Given, flatten, keys, parse_set
+from lit_transformer.config_io import ConfigError, Given, build, flatten, keys, parse_set
 
 # The paper's Table 3 with inherited cells filled in:
 # id, group, N, d_model, d_ff, h, d_k, d_v, P_drop, eps_ls, steps.
@@ -279,6 +280,94 @@ def test_a_factor_that_is_none_is_refused(files: Files, written: str) -> None:
     files.append(f"scale: {{width: {written}}}\n")
     with pytest.raises(ConfigError, match=r"setting.yaml:\d: scale.width: a factor is"):
         load_setting(str(files.setting))
+
+
+def test_a_rows_warm_up_rate_batch_and_vocabulary_are_the_paper_s_as_well(files: Files) -> None:
+    values = "optim.warmup_steps: 400, optim.peak_steps: 4000, optim.rate_factor: 2, "
+    values += "train.tokens_per_batch: 32768, data.vocabulary_size: 18500"
+    files.rows("{id: base}", f"{{id: R, set: {{{values}}}}}")
+    files.append("scale: {warmup: 3/40, rate: 0.7, batch: 1/10, vocabulary: 12/185}\n")
+    base, row = (trial.config for trial in files.expand())
+    assert (base.optim.warmup_steps, base.optim.rate_factor) == (300, 0.7)
+    assert base.optim.peak_steps is None
+    assert (base.train.tokens_per_batch, base.data.vocabulary_size) == (2_500, 2_400)
+    optim = row.optim
+    assert (optim.warmup_steps, optim.peak_steps, optim.rate_factor) == (30, 300, 1.4)
+    assert (row.train.tokens_per_batch, row.data.vocabulary_size) == (3_277, 1_200)
+
+
+@pytest.mark.parametrize(("written", "scaled"), [(0, 0), (1, 1), (10, 1), (20, 2), (60, 4)])
+def test_a_warm_up_is_rounded_but_none_is_lost(files: Files, written: int, scaled: int) -> None:
+    """30 and 60 times 3/40 lie between: 1.5 and 4.5 go to the even."""
+    files.rows(f"{{id: R, set: {{optim.warmup_steps: {written}}}}}")
+    files.append("scale: {warmup: 3/40}\n")
+    assert files.expand()[0].config.optim.warmup_steps == scaled
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("setting", ["grammar", "multi30k-en-de", "wmt14-en-de"])
+def test_the_walk_leads_from_recipe_to_recipe(setting: str) -> None:
+    """Of which the settings leave everything as it is, but for its size."""
+    study, where = load_study("recipes"), load_setting(setting)
+    walk = {trial.arm: trial.config for trial in expand(study, where, [1], [], {})}
+    for arm, recipe in (("base", "paper"), ("batch", "t2t-v1"), ("length", "t2t-v3")):
+        base, *_ = expand(load_study("table3"), with_recipe(where, recipe), [1], ["base"], {})
+        assert walk[arm] == base.config, arm
+    by_arm = {arm.id: arm for arm in study.arms}
+    for arm in study.arms[1:]:
+        assert arm.after is not None
+        assert {*by_arm[arm.after].given} < {*arm.given}
+
+
+def test_recipes_are_what_the_code_has() -> None:
+    """tensor2tensor's transformer_base_v1, _v2 and _v3; the paper's values come out of v1's rate,
+    5000 * 0.1 * 0.002."""
+    v1, v3 = (build(load_recipe(name).given) for name in ("t2t-v1", "t2t-v3"))
+    assert (v1.optim.warmup_steps, v1.optim.rate_factor, v1.optim.beta2) == (4000, 1.0, 0.98)
+    assert (v3.optim.warmup_steps, v3.optim.rate_factor, v3.optim.beta2) == (8000, 2.0, 0.997)
+    assert (v1.model.norm, v3.model.norm) == ("post", "pre")
+    rates = [(c.model.dropout, c.model.attention_dropout, c.model.relu_dropout) for c in (v1, v3)]
+    assert rates == [(0.1, 0.0, 0.0), (0.1, 0.1, 0.1)]
+    for config in (v1, v3):
+        assert config.train.tokens_per_batch == 8 * 4096
+        assert config.data.vocabulary_size == 2**15
+
+
+def test_a_setting_on_another_recipe_has_another_name(files: Files, tmp_path: Path) -> None:
+    setting = load_setting(str(files.setting))
+    assert with_recipe(setting, "paper") == setting
+    other = with_recipe(setting, "t2t-v1")
+    assert other.name == f"{setting.name}.t2t-v1"
+    study = load_study(str(files.study))
+    assert expand(study, other, [1], [], {})[0].config.model.positions == "concatenated"
+
+
+# Rows that go on from others
+
+
+def test_a_row_has_the_values_of_the_row_that_it_goes_on_from(files: Files) -> None:
+    files.rows(
+        "{id: base, set: {model.layers: 2}}",
+        "{id: A, after: base, set: {model.heads: 4}}",
+        "{id: B, after: A, set: {model.layers: 3}}",
+        "{id: C, after: A, grid: {model.dropout: [0.2, 0.3]}}",
+    )
+    found = {t.arm: (t.config.model.layers, t.config.model.heads, t.after) for t in files.expand()}
+    assert found == {
+        "base": (2, 8, None),
+        "A": (2, 4, "base"),
+        "B": (3, 4, "A"),
+        "C-1": (2, 4, "A"),
+        "C-2": (2, 4, "A"),
+    }
+
+
+def test_a_row_goes_on_from_an_earlier_one_alone(files: Files) -> None:
+    files.rows("{id: first, after: second}", "{id: second}")
+    with pytest.raises(ConfigError, match=r":6, row first: after: no row second stands before it"):
+        files.expand()
 
 
 # Rows that hold lists

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import multiprocessing
 import os
 import shutil
@@ -253,6 +254,25 @@ def test_a_trial_stopped_again_and_again_ends_in_the_same_bits(trained, tmp_path
     assert timeless(result.scores) == timeless(trained.result.scores)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optim.optimizer": "adamw", "optim.weight_decay": 0.1, "optim.schedule": "cosine"},
+        {"optim.optimizer": "sgd", "optim.schedule": "linear", "model.tied_embeddings": "none"},
+        {"optim.optimizer": "adafactor", "optim.warmup_steps": 0},
+    ],
+    ids=lambda given: given["optim.optimizer"],
+)
+def test_so_it_does_with_any_optimizer(tiny, cache, tmp_path, given):
+    """Their states are part of a checkpoint."""
+    config = tiny({"train.attention_sentences": 0, **given})
+    run(config, tmp_path / "whole", cache)
+    with pytest.raises(InterruptedTrialError, match="after update"):
+        run(config, tmp_path / "again", cache, stop_after(9))
+    run(config, tmp_path / "again", cache)
+    assert outcome(tmp_path / "again") == outcome(tmp_path / "whole")
+
+
 def train_and_die(config, directory, cache, flushes):
     """For a process of its own: SIGKILL at the n-th flush, in the middle of writing a file."""
     flush, left = os.fsync, itertools.count(flushes - 1, -1)
@@ -425,6 +445,21 @@ def test_a_model_that_the_last_update_ruined_has_diverged(tiny, cache, tmp_path)
     with pytest.raises(DivergedError, match=r"^valid\.loss is (nan|inf) at update 1$"):
         run(tiny({"optim.rate_factor": 1e30, "train.steps": 1}), tmp_path, cache)
     assert not Record(tmp_path).weights.exists()
+
+
+def test_a_model_that_training_has_made_worse_has_diverged(tiny, cache, tmp_path):
+    told = r"^valid\.loss is [\d.]+ after the last update; a uniform guess has 4\.16, and the mod"
+    with pytest.raises(DivergedError, match=told):
+        run(tiny({"optim.rate_factor": 30.0}), tmp_path, cache)
+    record = Record(tmp_path)
+    assert not record.weights.exists()
+    assert curve(record, "valid.loss")[-1][1] > math.log(64)
+    assert [step for step, _ in curve(record, "valid.curve_bleu")] == [4, 8, 12]
+
+
+def test_a_model_that_has_hardly_learnt_has_not(tiny, cache, tmp_path):
+    scores = run(tiny({"train.steps": 1}), tmp_path, cache).scores
+    assert scores["valid.perplexity"] > 64
 
 
 def test_a_model_that_no_memory_holds_is_a_bad_configuration(tiny, cache, tmp_path):
