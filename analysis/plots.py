@@ -181,7 +181,8 @@ def _panel(
         for number, row in enumerate(rows):
             colour, dashed = LINES[number % len(LINES)], number >= len(LINES)
             _draw(axes, drawn[row.arm], colour, dashed, 1.3)
-            key.append((VARIABLES[colour], dashed, row.arm))
+            lost = "" if row.runs or not row.diverged else ", diverged"
+            key.append((VARIABLES[colour], dashed, row.arm + lost))
         _scales(axes, metric == PERPLEXITY, limits)
         return Panel(
             title, svg.inline(drawing, f"{CURVES.get(metric, metric)}, {title}"), tuple(key)

@@ -96,7 +96,7 @@ def _columns(
     return [
         Column("arm", "arm", NOTHING, NOTHING, tuple(Cell(r.arm, "", None, r.label) for r in rows)),
         Column("words", "change", NOTHING, Symbol("change", "", ""), tuple(map(change, rows))),
-        Column("ours", "score", ours.top, NOTHING, tuple(scores[row.arm] for row in rows)),
+        Column("ours", "score", ours.top, ours.head, tuple(scores[row.arm] for row in rows)),
         Column("ours", "step", top, Symbol("to the row before", "", ""), tuple(map(gain, rows))),
         Column("ours", "interval", top, Symbol("95 %", "", ""), tuple(map(interval, rows))),
         Column("verdict", "verdict", NOTHING, Symbol("verdict", "", ""), tuple(map(verdict, rows))),
@@ -122,8 +122,8 @@ def _told(
         whole = table.difference(end, table.measure, start)
         if whole is not None:
             told.append(
-                f"From {start.arm} to {end.arm}: {signed(whole, 2)} {table.scorer.upper()}, the "
-                "sum of the steps between."
+                f"From {start.arm} to {end.arm}: {signed(whole, 2)} {table.scorer.upper()}; the "
+                "steps between add up to it."
             )
     return told
 

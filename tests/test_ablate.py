@@ -932,6 +932,16 @@ def test_bad_input_is_one_message_before_any_training(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sweep_on_another_recipe_is_of_a_setting_of_its_own(toy: Toy, tmp_path: Path) -> None:
+    assert ablate(*sweep_words(toy, tmp_path, "--recipe", "t2t-v3", "--only", "base")).status == 0
+    file = tmp_path / "mlruns" / "reports" / "tiny" / "toy.t2t-v3" / "report.json"
+    content = json.loads(file.read_text())
+    assert content["setting"] == "toy.t2t-v3"
+    assert f"--setting {toy.setting} --recipe t2t-v3 --seeds 1" in content["command"]
+    settings = content["rows"][0]["settings"]
+    assert (settings["model.norm"], settings["optim.beta2"]) == ("pre", 0.997)
+
+
 def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
     toy = write_toy(tmp_path / "toy")
     with (toy.folder / "train.de").open("a") as file:
@@ -962,6 +972,11 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["run", "table3/base"], "an arm of a study needs --setting"),
         (["run", "table3", "--setting", "grammar"], "write it as STUDY/ARM"),
         (["run", "gone.yaml"], "gone.yaml: no such file"),
+        (["run", "gone.yaml", "--recipe", "paper"], "a configuration file has no base; leave it"),
+        (
+            ["sweep", "table3", "--setting", "grammar", "--recipe", "t2t-v2"],
+            "t2t-v2: none of the shipped recipes (paper, t2t-v1, t2t-v3); did you mean t2t-v",
+        ),
         (["rerun", "0123"], "0123: no run of this id"),
         (["rerun", "0123", "--trust"], "--trust: goes with --at-commit"),
         (["translate", "0123"], "0123: no run of this id"),

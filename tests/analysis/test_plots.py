@@ -1,5 +1,6 @@
 """Pictures: what is drawn, and that it is drawn the same every time."""
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -42,6 +43,23 @@ def test_curves_come_by_group_with_base_in_each():
     panels = plots.curves(table, histories(table), "valid.perplexity")
     assert [panel.title for panel in panels] == ["A", "B"]
     assert [arm for _, _, arm in panels[0].key] == ["base", "A1", "A2"]
+
+
+def test_a_row_that_diverged_has_its_curve_and_says_so():
+    """It moves no scale: the others' curves would be flat lines."""
+    some = trials("grammar", ["base", "A1", "A2"], [1])
+    records = [run(trial, 30, 2.0) for trial in some]
+    lost = str(records[2]["run_id"])
+    records[2]["kind"] = "diverged"
+    table = tables.build(heading("grammar"), some, stored(records), published.load())
+    others = [curve(run.run_id, PERPLEXITY, [9.0, 4.0, 2.0]) for run in table.runs]
+    (panel,) = plots.curves(
+        table, pd.concat([*others, curve(lost, PERPLEXITY, [9.0, 4e3, 1e9])]), PERPLEXITY
+    )
+    (calm,) = plots.curves(table, pd.concat(others), PERPLEXITY)
+    assert [arm for _, _, arm in panel.key] == ["base", "A1", "A2, diverged"]
+    ticks = re.compile(r">([\d.]+)</text>")
+    assert ticks.findall(panel.svg) == ticks.findall(calm.svg)
 
 
 def test_base_alone_still_has_its_curve():

@@ -78,7 +78,7 @@ def test_steps_are_tested_and_corrected_among_themselves() -> None:
 def test_the_steps_add_up_to_the_whole() -> None:
     section = steps.section(built([*WALK]))
     assert section is not None
-    assert "From base to back: +9.00 BLEU, the sum of the steps between." in section.notes[1].text
+    assert "From base to back: +9.00 BLEU; the steps between add up to it." in section.notes[1].text
 
 
 def test_a_row_that_diverged_has_no_step_to_it_and_none_from_it() -> None:

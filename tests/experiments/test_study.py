@@ -312,7 +312,7 @@ def test_the_walk_leads_from_recipe_to_recipe(setting: str) -> None:
     """Of which the settings leave everything as it is, but for its size."""
     study, where = load_study("recipes"), load_setting(setting)
     walk = {trial.arm: trial.config for trial in expand(study, where, [1], [], {})}
-    for arm, recipe in (("base", "paper"), ("batch", "t2t-v1"), ("length", "t2t-v3")):
+    for arm, recipe in (("base", "paper"), ("batch", "t2t-v1"), ("beta2", "t2t-v3")):
         base, *_ = expand(load_study("table3"), with_recipe(where, recipe), [1], ["base"], {})
         assert walk[arm] == base.config, arm
     by_arm = {arm.id: arm for arm in study.arms}
