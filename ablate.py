@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from experiments.sweep import Planned
     from lit_transformer.config import Task
     from lit_transformer.config_io import Given
+    from lit_transformer.heads import Heads
     from lit_transformer.record import Record
     from lit_transformer.translator import Output, Translator
 
@@ -438,7 +439,8 @@ def report(
     more = [table for table, _ in others]
     if as_json:
         curves = assembly.histories(made, Stored(root))
-        print(rendering.json_text(made, assembly.sections(made, more, curves)), end="")
+        heads = assembly.measured_heads(made, Stored(root))
+        print(rendering.json_text(made, assembly.sections(made, more, curves, heads)), end="")
         return
     _print_report(made, trials, root, more, with_private_texts)
 
@@ -578,6 +580,54 @@ def parse(
         print(display.drawn_tree(brackets) if draw and brackets else brackets)
     if attention is not None:
         _write_attention(attention, run_id, translator, outputs, texts)
+
+
+@app.command()
+def heads(
+    run_id: RunId,
+    root: RootFolder = HERE,
+    sentences: Annotated[
+        int | None,
+        typer.Option(min=1, help="Measure again, on so many sentences of the valid part."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What every head of a finished run looks at, and what the model loses without it.
+
+    A run that has not measured its heads is measured now, from the weights that it kept.
+    """
+    from experiments import head_display
+    from lit_transformer import heads as head_files
+    from lit_transformer.record import Record
+
+    record = Record(_directory(run_id, root))
+    found = head_files.read(record) if sentences is None else None
+    if found is None:
+        found = _measure_heads(record, root, sentences)
+    if as_json:
+        print(json.dumps(head_files.as_object(found), indent=1))
+        return
+    _console().print(head_display.table(found))
+    for line in head_display.lines(found):
+        _say(line)
+
+
+def _measure_heads(record: Record, root: Path, sentences: int | None) -> Heads:
+    from experiments.sweep import Root
+    from lit_transformer import removing, training
+    from lit_transformer.config_io import load
+
+    claim = record.claim()
+    if claim is None:
+        raise _usage(f"{record.path}: the trial is at work; it measures its heads at its end")
+    try:
+        number = sentences or load(record.config).train.head_sentences
+        if not number:
+            raise _usage("train.head_sentences=0: the run measures none; give --sentences 50")
+        print(f"measuring heads on {number} sentences", file=sys.stderr)
+        return removing.measure_trial(record.path, Root(root).cache, number, training.unseen)
+    finally:
+        os.close(claim)
 
 
 def _write_attention(

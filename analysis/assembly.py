@@ -13,6 +13,7 @@ from analysis import (
     claims,
     costs,
     evidence,
+    heads,
     published,
     rendering,
     report,
@@ -23,6 +24,7 @@ from analysis import (
     tables,
     views,
 )
+from analysis.counting import Run
 from analysis.evidence import SUFFIX
 from analysis.gathering import gather
 from analysis.listing import Places
@@ -35,6 +37,7 @@ from experiments.mirror import reports_path
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
 from lit_transformer import attention_maps
+from lit_transformer import heads as head_files
 from lit_transformer.attention_maps import Sentence
 from lit_transformer.data.text import Part
 from lit_transformer.record import (
@@ -109,20 +112,39 @@ def histories(made: Table, source: Source) -> pd.DataFrame:
     return source.history([slot.run for slot in slots if slot.run], CURVES)
 
 
-def sections(made: Table, beside: Sequence[Table], curves: pd.DataFrame) -> list[Section]:
+def measured_heads(made: Table, source: Source) -> heads.Found:
+    """What finished trials have measured of their heads; nothing where the table has too many
+    rows for pictures."""
+    drawn = made.rows if len(made.rows) <= report.MOST_DRAWN else ()
+    return {row.arm: () for row in made.rows} | {
+        row.arm: tuple(one for run in row.runs for one in _heads(run, source)) for row in drawn
+    }
+
+
+def _heads(run: Run, source: Source) -> Iterator[heads.Measured]:
+    with _left_out():
+        record = Record(source.directory(run.digest))
+        refuse_links(record.path)
+        found = head_files.read(record)
+        if found is not None:
+            yield heads.Measured(run.seed, found)
+
+
+def sections(
+    made: Table, beside: Sequence[Table], curves: pd.DataFrame, found: heads.Found
+) -> list[Section]:
     """What the report has besides its main table.
 
-    `beside`: the same study in other settings, for a study of PRINTED.
+    `beside`: the same study in other settings, for a study of PRINTED; `found`: its heads.
     """
     printed = PRINTED.get(made.heading.study)
-    found = [printed([made, *beside], published.load())] if printed else []
+    leading = [printed([made, *beside], published.load())] if printed else []
     said = claims.section(made, published.load()) if made.paper_source else None
-    return [
-        *found,
-        *filter(
-            None, (steps.section(made), said, costs.section(made), views.section(made, curves))
-        ),
-    ]
+    more = (
+        *(steps.section(made), said, costs.section(made), views.section(made, curves)),
+        heads.section(made, found),
+    )
+    return [*leading, *filter(None, more)]
 
 
 def write(
@@ -142,12 +164,12 @@ def write(
     # A plus sign is in no setting's name.
     names = "+".join(table.heading.setting for table in (made, *beside))
     folder = reports_path(root) / made.heading.study / names
-    curves = histories(made, source)
-    more = sections(made, beside, curves)
+    curves, found = histories(made, source), measured_heads(made, source)
+    more = sections(made, beside, curves, found)
     places = Places(TRACKER, Root(root.resolve()).trials)
     maps = _maps(trials, source) if len(made.rows) <= report.MOST_DRAWN else None
     samples = _samples(trials, source)
-    files = report.write(made, curves, samples, maps, places, folder, more)
+    files = report.write(made, curves, samples, maps, found, places, folder, more)
     if not beside:
         kept = folder / f"report{SUFFIX}"
         if _write_evidence(made, trials, source, kept, with_private_texts):

@@ -91,6 +91,8 @@ class Directory(Schema):
     scores: dict[Scored, Content]
     curves: list[Content]
     """Points of the valid part: step and values."""
+    heads: Content = Field(default_factory=dict)
+    """heads.json; empty where the trial has not measured its heads."""
 
 
 class Lines(Schema):

@@ -165,6 +165,7 @@ def _directory(record: Record) -> Directory | None:
         result=record.read_json("result.json") or {},
         scores={name: content for name, content in scores.items() if content is not None},
         curves=list(_curves(record)),
+        heads=record.read_json("attention/heads.json") or {},
     )
     found.model_dump_json()  # ValueError: a text that is no Unicode
     return found

@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import frontier, latex, listing, plots, rendering, svg
+from analysis import frontier, head_plots, latex, listing, plots, rendering, svg
 from analysis.attention import Shown
 from analysis.columns import (
     Column,
@@ -27,6 +27,7 @@ from analysis.columns import (
     plain,
     spanning,
 )
+from analysis.heads import Found
 from analysis.listing import Places
 from analysis.notes import departures, notes, summary
 from analysis.sections import Section
@@ -58,6 +59,7 @@ class Pictures(NamedTuple):
     differences: list[tuple[str, Markup]]
     frontiers: list[tuple[str, Markup]]
     curves: list[tuple[str, list[plots.Panel]]]
+    heads: list[plots.Panel]
 
 
 def write(
@@ -65,6 +67,7 @@ def write(
     histories: pd.DataFrame,
     samples: Sequence[Sample],
     maps: Shown | None,
+    heads: Found,
     places: Places,
     folder: Path,
     sections: Sequence[Section] = (),
@@ -73,7 +76,7 @@ def write(
 
     Beside them, for MLflow: overview.md, and figures/ with each picture of the page.
     """
-    pictures = _pictures(table, histories)
+    pictures = _pictures(table, histories, heads)
     texts = {
         "md": rendering.markdown(table, None, sections),
         "csv": rendering.csv_text(table),
@@ -92,12 +95,14 @@ def page(
     histories: pd.DataFrame,
     samples: Sequence[Sample],
     maps: Shown | None,
+    heads: Found,
     places: Places,
     folder: Path,
     sections: Sequence[Section] = (),
 ) -> str:
     """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
-    return _page(table, _pictures(table, histories), samples, maps, places, folder, sections)
+    pictures = _pictures(table, histories, heads)
+    return _page(table, pictures, samples, maps, places, folder, sections)
 
 
 def _page(
@@ -145,6 +150,7 @@ def _page(
         differences=pictures.differences,
         frontiers=pictures.frontiers,
         curves=pictures.curves,
+        heads=pictures.heads,
         most_drawn=MOST_DRAWN,
         departures=departures(table),
         provenance=_provenance(table),
@@ -169,10 +175,15 @@ def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
     return found
 
 
-def _pictures(table: Table, histories: pd.DataFrame) -> Pictures:
+def _pictures(table: Table, histories: pd.DataFrame, heads: Found) -> Pictures:
     if len(table.rows) > MOST_DRAWN:
-        return Pictures([], [], [])
-    return Pictures(_differences(table), _frontiers(table, histories), _curves(table, histories))
+        return Pictures([], [], [], [])
+    return Pictures(
+        _differences(table),
+        _frontiers(table, histories),
+        _curves(table, histories),
+        [_marked(panel) for panel in head_plots.pictures(table, heads)],
+    )
 
 
 def _differences(table: Table) -> list[tuple[str, Markup]]:
@@ -194,14 +205,15 @@ def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots
     drawn = [
         (
             title,
-            [
-                panel._replace(svg=Markup(panel.svg))
-                for panel in plots.curves(table, histories, metric)
-            ],
+            [_marked(panel) for panel in plots.curves(table, histories, metric)],
         )
         for metric, title in plots.CURVES.items()
     ]
     return [(title, panels) for title, panels in drawn if panels]
+
+
+def _marked(panel: plots.Panel) -> plots.Panel:
+    return panel._replace(svg=Markup(panel.svg))
 
 
 def _write_figures(folder: Path, pictures: Pictures) -> None:
@@ -210,6 +222,7 @@ def _write_figures(folder: Path, pictures: Pictures) -> None:
     panels = [plots.Panel(title, picture, ()) for title, picture in alone]
     for title, some in pictures.curves:
         panels += [panel._replace(title=f"{title}, {panel.title}") for panel in some]
+    panels += [panel._replace(title=f"Heads: {panel.title}") for panel in pictures.heads]
     folder.mkdir(exist_ok=True)
     names = set()
     for number, (title, picture, key) in enumerate(panels, start=1):

@@ -220,6 +220,8 @@ def _lay_out(directory: Directory, record: Record) -> None:
         write_bytes(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
     for name, scores in directory.scores.items():
         record.write_json(f"scores/{name}.json", scores)
+    if directory.heads:
+        record.write_json("attention/heads.json", directory.heads)
     if directory.training:
         record.write_json("training.json", directory.training)
     if directory.result:

@@ -76,7 +76,8 @@ def verify(report: Path, named: Path | None, given: Mapping[str, Given], cache: 
             checked = list(recomputing.checks(source))
             table = _table(found, source)
             curves = assembly.histories(table, source)
-            sections = assembly.sections(table, [], curves)
+            heads = assembly.measured_heads(table, source)
+            sections = assembly.sections(table, [], curves, heads)
         except EvidenceError as error:
             raise EvidenceError(f"{path}: {error}") from None
         except (ConfigError, CorpusError, StoreError):

@@ -27,7 +27,7 @@ from lit_transformer.config_io import CANONICAL, flatten
 from lit_transformer.forecast import Measured, Read
 from lit_transformer.record import Record, RecordError, read_own, write_bytes
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when a calibration means something else than before."""
 UNPRICED = frozenset(
     (

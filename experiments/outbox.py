@@ -65,7 +65,8 @@ def fingerprint(directory: Path) -> list[int]:
     record = Record(directory)
     finished = record.result_file.exists()
     claimed = not finished and record.is_claimed()
-    return [_size(record.attempts), _size(record.metrics), int(finished), int(claimed)]
+    later = _size(record.heads)  # `ablate heads` may come after the end
+    return [_size(record.attempts), _size(record.metrics), int(finished), int(claimed), later]
 
 
 def new_points(path: Path, offset: int) -> Iterator[tuple[int, list[Point]]]:

@@ -403,7 +403,7 @@ def _artifacts(record: Record) -> list[Path]:
     names = ("environment.json", "log.txt", "result.json")
     paths = [record.config, *(record.path / name for name in names), record.vocabulary]
     paths += sorted(record.hypotheses.glob("*.txt"))
-    paths += sorted(record.attention.glob("maps.*"))
+    paths += sorted(record.attention.glob("[!.]*"))
     paths += [record.weights, record.averaged]
     return [path for path in paths if path.exists()]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from lit_transformer import checkpoints, evaluation, training
+from lit_transformer import checkpoints, evaluation, removing, training
 from lit_transformer.callbacks import Journal
 from lit_transformer.config import RunConfig
 from lit_transformer.data.batching import Update, epoch_order
@@ -64,6 +64,7 @@ def measure(
     shown = halves["valid"][: config.train.valid_sentences]
     measure_s, _ = timed(lambda: evaluation.measure(data, "valid", shown) if shown else 0.0)
     scores_s, text_bytes = _scores(data, halves)
+    heads_s, _ = timed(lambda: _heads(module, data))
     update_s = clock.updates(_mean_tokens(data))
     return Measured(
         device=device_name(device),
@@ -78,6 +79,7 @@ def measure(
             scoring_s=scores_s
             + loss_s * _targets(data, data.evaluated) / _targets(data, ["valid"]),
             scoring_search=scoring.of(data, data.evaluated, config.decode.beam, None, device),
+            heads_s=heads_s,
             memory_bytes=sum(peers.gather(_memory())),
             gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
             checkpoint_bytes=_checkpoint(record).stat().st_size,
@@ -224,6 +226,12 @@ def _scores(data: TranslationData, found: dict[str, list[Hypothesis]]) -> tuple[
     """Seconds to score outputs of every part, and their bytes as text."""
     seconds, made = timed(lambda: [evaluation.scored(data, *part) for part in found.items()])
     return seconds, sum(len(text.encode()) + 1 for one in made for text in one.texts)
+
+
+def _heads(module: TransformerModule, data: TranslationData) -> None:
+    sentences = data.config.train.head_sentences
+    if sentences:
+        removing.measure(module, data, sentences, training.unseen)
 
 
 def _memory() -> int:

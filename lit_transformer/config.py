@@ -408,6 +408,9 @@ class TrainConfig(Config):
     """Validation sentences decoded greedily for each point of the curve; the loss uses all."""
     attention_sentences: Annotated[int, NOT_IDENTITY, Field(ge=0)] = 3
     """Validation sentences, the first ones, whose attention maps are kept; 0: none."""
+    head_sentences: Annotated[int, NOT_IDENTITY, Field(ge=0)] = 50
+    """Validation sentences, the first ones, on which every head is measured at the end, and the
+    model without it; 0: none."""
     log_every: Annotated[Count, NOT_IDENTITY] = 50
     """Updates between two points of the training curve."""
     checkpoint_every: Annotated[Count, NOT_IDENTITY] = 1_000

@@ -90,6 +90,8 @@ class Pieces(Read):
     """One model's losses and measures of every part that is scored."""
     scoring_search: Searches
     """Of every part, by one model."""
+    heads_s: float
+    """To measure every head."""
     memory_bytes: int
     """Most that the process had in memory; of several devices, the sum."""
     gpu_bytes: int
@@ -165,6 +167,7 @@ def _beside(config: RunConfig, pieces: Pieces) -> Span:
         + _points(train.steps, train.checkpoint_every) * pieces.checkpoint_s
         + (averaged + MODELS) * (pieces.weights_s + pieces.reading_s)
         + MODELS * pieces.scoring_s
+        + pieces.heads_s
     )
     return Span(seconds, seconds, seconds)
 

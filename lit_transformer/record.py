@@ -138,6 +138,7 @@ class Record:
         self.checkpoints = path / "checkpoints"
         self.hypotheses = path / "hypotheses"
         self.attention = path / "attention"
+        self.heads = self.attention / "heads.json"
         self.counts = path / "counts"
         self.vocabulary = path / "vocabulary.model"
         self.weights = path / "model.safetensors"

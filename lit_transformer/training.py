@@ -18,7 +18,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from lit_transformer import checkpoints
+from lit_transformer import checkpoints, heads, removing
 from lit_transformer.allocator import keep_freed_memory
 from lit_transformer.averaging import average, steps_to_average
 from lit_transformer.callbacks import InterruptedTrialError, Journal, on_cpu_without_bfloat16
@@ -91,6 +91,7 @@ def train(
     averaged_steps = peers.once(lambda: _average(config, record, data))
     module = build(config, data, peers).to(device)
     scores, signatures = _evaluate(module, data, record, progress)
+    _measure_heads(module, data, record, progress)
     parameters = cost.parameters(config.model, len(data.vocab))
     scores["cost.parameters"] = float(parameters.total)
     for name in ("train_seconds", "source_tokens", "target_tokens", "flops"):
@@ -327,6 +328,19 @@ def _keep_maps(
     module: TransformerModule, data: TranslationData, record: Record, result: Evaluation
 ) -> None:
     keep_maps(module.model, data, record, result.found, result.hypotheses)
+
+
+def _measure_heads(
+    module: TransformerModule, data: TranslationData, record: Record, progress: Progress
+) -> None:
+    """Of the last model; what is done stays done."""
+    sentences, once = data.config.train.head_sentences, module.peers.once
+    is_due = once(lambda: not record.heads.exists() and record.weights.exists())
+    if sentences and is_due:
+        module.model.load_state_dict(checkpoints.load_weights(record.weights))
+        found = removing.measure(module, data, sentences, progress)
+        if found is not None:
+            once(lambda: heads.write(record, found))
 
 
 def _save_scores(record: Record, name: str, result: Evaluation) -> dict[str, Any]:

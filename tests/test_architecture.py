@@ -19,7 +19,7 @@ ROOMS = ("lit_transformer", "experiments", "analysis", "ablate")
 DOORS = {
     "datasets": {"lit_transformer/data/wmt14.py"},
     "lightning": set(),  # another copy of pytorch_lightning: callbacks of one fail in the other
-    "matplotlib": {"analysis/frontier.py", "analysis/plots.py", "analysis/svg.py"},
+    "matplotlib": {f"analysis/{name}.py" for name in ("frontier", "head_plots", "plots", "svg")},
     "nltk": {"experiments/display.py"},
     "mlflow": {"experiments/tracking.py", "analysis/runs.py"},
     "optuna": {"experiments/search.py"},
@@ -38,6 +38,7 @@ FREE_OF_TORCH = (
     "lit_transformer/config.py",
     "lit_transformer/config_io.py",
     "lit_transformer/forecast.py",
+    "lit_transformer/heads.py",
     "lit_transformer/scoring.py",
     "lit_transformer/model/cost.py",
     "lit_transformer/data/corpora.py",

@@ -150,6 +150,7 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, cfg: ModelConfig) -> None:
         super().__init__()
+        self.heads = cfg.heads
         self.kind = cfg.attention
         self.drop = Dropout(cfg.attention_dropout)
         self.additive_HK: nn.Parameter | None = None

@@ -70,14 +70,14 @@ def histories(table: Table) -> pd.DataFrame:
 def page(table: Table, histories: pd.DataFrame) -> str:
     places = Places("http://127.0.0.1:5000", Path("mlruns/trials"))
     return report.page(
-        table, histories, [SAMPLE], MAPS, places, Path("mlruns/reports/table3/grammar")
+        table, histories, [SAMPLE], MAPS, {}, places, Path("mlruns/reports/table3/grammar")
     )
 
 
 def written(table: Table, histories: pd.DataFrame, root: Path) -> dict[str, Path]:
     places = Places("http://127.0.0.1:5000", root / "trials")
     return report.write(
-        table, histories, [SAMPLE], MAPS, places, root / "reports" / "table3" / "grammar"
+        table, histories, [SAMPLE], MAPS, {}, places, root / "reports" / "table3" / "grammar"
     )
 
 

@@ -59,7 +59,8 @@ class Report:
         self.json, self.evidence = folder / "report.json", folder / "report.evidence.json.bz2"
         folder.mkdir(parents=True, exist_ok=True)
         curves = assembly.histories(self.table, source)
-        self.sections = more = assembly.sections(self.table, [], curves)
+        heads = assembly.measured_heads(self.table, source)
+        self.sections = more = assembly.sections(self.table, [], curves, heads)
         self.json.write_text(rendering.json_text(self.table, more), "utf-8")
         (folder / "report.md").write_text(rendering.markdown(self.table, None, more), "utf-8")
         (folder / "report.csv").write_text(rendering.csv_text(self.table), "utf-8")

@@ -71,7 +71,7 @@ def page(name: str, folder: Path) -> Page:
     history = curve(made.runs[0].run_id, "valid.perplexity", [9, 5])
     maps = attention.choose({name: [sentence()._replace(source=(name,) * 4, text=name)]}, 1)
     places = Places("http://127.0.0.1:5000", folder)
-    text = report.page(made, history, samples, maps, places, folder)
+    text = report.page(made, history, samples, maps, {}, places, folder)
     found = Page()
     found.feed(text)
     found.close()
