@@ -546,6 +546,54 @@ def keys(as_json: Json = False) -> None:
 
 
 @app.command()
+def explain(
+    what: Annotated[str, typer.Argument(metavar="STUDY/ARM or FILE", help="Whose model.")],
+    setting: Annotated[
+        str | None,
+        typer.Option("--setting", help="Where, wmt14-en-de if not given; not for a file."),
+    ] = None,
+    sets: Sets = None,
+    length: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of a sentence on each side, 28 if not given.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.svg", dir_okay=False, help="Draw it; .html: with the table."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The architecture of a configuration: every tensor's shape, parameters and operations.
+
+    Nothing is trained or fetched. --out draws it like Figure 1 of the paper, in its own numbers.
+    """
+    from experiments import explain_display, sweep
+    from lit_transformer.architecture import Sizes
+
+    is_file = Path(what).suffix in (".yaml", ".yml")
+    if out is not None and out.suffix not in (".svg", ".html"):
+        raise _usage(f"--out {out}: a file that ends in .svg or .html")
+    where = setting if is_file else setting or "wmt14-en-de"
+    trial = _one_trial(what, where, None, sets)
+    tokens = length or round(sweep.NOMINAL_LENGTH)
+    sizes = Sizes(trial.config.data.vocabulary_size, tokens, tokens)
+    title = what if is_file else f"{what} in {trial.setting}"
+    if as_json:
+        print(json.dumps(explain_display.as_object(trial, title, sizes), indent=1))
+    else:
+        _console().print(explain_display.table(trial, sizes))
+        for line in explain_display.lines(trial, sizes):
+            _say(line)
+    if out is not None:
+        from lit_transformer import diagram
+        from lit_transformer.record import write_bytes
+
+        draw = diagram.draw if out.suffix == ".svg" else diagram.page
+        about = explain_display.about(trial)
+        write_bytes(out, draw(title, about, trial.config.model, sizes).encode())
+        print(f"drawing: {out}", file=sys.stderr)
+
+
+@app.command()
 def translate(
     run_id: RunId,
     root: RootFolder = HERE,

@@ -5,6 +5,7 @@ a default. A configuration holds what a person chose. What is only known at run 
 size, device, number of processes) is an argument of the code that needs it.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, assert_never
 
@@ -17,6 +18,8 @@ AttentionKind = Literal["scaled", "unscaled", "additive"]
 PositionKind = Literal[
     "sinusoidal", "learned", "none", "concatenated", "rotary", "alibi", "relative"
 ]
+POSITIONS_OF_ATTENTION: frozenset[PositionKind] = frozenset(("rotary", "alibi", "relative"))
+"""Those that act in self-attention alone."""
 RELATIVE_BUCKETS = 32
 """Numbers of a head that relative positions learn (Raffel et al. 2020)."""
 RELATIVE_REACH = 128
@@ -54,6 +57,7 @@ TRANSLATION = Field(json_schema_extra={"task": "translation"})
 NOT_IDENTITY = Field(json_schema_extra={"identity": False})
 """Marks a key that changes how a trial is run or logged, never what it computes."""
 
+Shape = tuple[int, ...]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -139,29 +143,37 @@ class ModelConfig(Config):
         """Of the encoder and of the decoder."""
         return self.encoder_mixing, self.decoder_mixing
 
-    @property
-    def position_weights(self) -> int:
-        """Trained numbers that tell places, in both stacks."""
+    def position_tensors(self, mixing: MixingKind) -> dict[str, Shape]:
+        """What is trained to tell places in a stack that mixes so."""
         match self.positions:
             case "learned":
-                return 2 * self.max_positions * self.d_model
+                return {"table_TD": (self.max_positions, self.d_model)}
             case "relative":
-                return self.mixing.count("attention") * RELATIVE_BUCKETS * self.heads
+                return {"table_NH": (RELATIVE_BUCKETS, self.heads)} if mixing == "attention" else {}
             case "sinusoidal" | "concatenated" | "none" | "rotary" | "alibi":
-                return 0
+                return {}
             case _ as never:
                 assert_never(never)
 
     @property
-    def embedding_matrices(self) -> int:
-        """Matrices of vocabulary times d_model: embeddings and the output's projection."""
+    def position_weights(self) -> int:
+        """How many numbers these are, in both stacks."""
+        shapes = [shape for mix in self.mixing for shape in self.position_tensors(mix).values()]
+        return sum(math.prod(shape) for shape in shapes)
+
+    @property
+    def own_matrices(self) -> tuple[bool, bool]:
+        """Whether the target has an embedding of its own; whether the output has a matrix of its
+        own, or else the target's."""
         match self.tied_embeddings:
             case "all":
-                return 1
-            case "inputs" | "decoder":
-                return 2
+                return False, False
+            case "inputs":
+                return False, True
+            case "decoder":
+                return True, False
             case "none":
-                return 3
+                return True, True
             case _ as never:
                 assert_never(never)
 

@@ -4,9 +4,11 @@ An operation is one floating-point multiplication or addition. Counted are matri
 comparisons of queries with keys; norms, softmax, dropout and the optimizer are small beside them.
 """
 
-from typing import NamedTuple, assert_never
+import math
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, assert_never
 
-from lit_transformer.config import MixingKind, ModelConfig, OptimizerKind, Precision
+from lit_transformer.config import MixingKind, ModelConfig, OptimizerKind, Precision, Shape
 
 TRAINING_PASSES = 3
 """Operations of a training step, in forward passes: the backward pass has two matrix products for
@@ -37,7 +39,7 @@ def parameters(model: ModelConfig, vocab_size: int) -> Parameters:
     decoder_layer = decoder + attention + feed_forward + 3 * norm
     last_norms = 2 * norm if model.norm == "pre" else 0
     return Parameters(
-        embedding=model.embedding_matrices * vocab_size * model.d_model,
+        embedding=(1 + sum(model.own_matrices)) * vocab_size * model.d_model,
         positions=model.position_weights,
         non_embedding=model.layers * (encoder_layer + decoder_layer) + last_norms,
     )
@@ -221,3 +223,159 @@ def _bytes_kept(precision: Precision) -> float:
             return 3  # norms and sums stay float32
         case _ as never:
             assert_never(never)
+
+
+Stack = Literal["source", "encoder", "target", "decoder", "output"]
+Kind = Literal[
+    "embedding",
+    "positions",
+    "self_attention",
+    "recurrence",
+    "convolution",
+    "cross_attention",
+    "feed_forward",
+    "norm",
+    "project",
+]
+
+
+class Part(NamedTuple):
+    """A part of the model, in every layer that has it."""
+
+    stack: Stack
+    kind: Kind
+    copies: int
+    """How many layers have one."""
+    place: str
+    """Before the names of its tensors in the model; {layer} is the layer's number, from 0."""
+    tensors: Mapping[str, Shape]
+    """Trained, of one copy."""
+    operations: float
+    """Of a forward pass over one pair, in all copies."""
+
+    @property
+    def parameters(self) -> int:
+        """In all copies."""
+        return self.copies * sum(math.prod(shape) for shape in self.tensors.values())
+
+
+def parts(
+    model: ModelConfig, vocab_size: int, source_length: float, target_length: float
+) -> list[Part]:
+    """All of them, as data passes through: their parameters are those of `parameters`, and their
+    operations a third of those of `training_flops`, on pairs of these lengths."""
+    width, deep = model.d_model, model.layers
+    table, source, target = {"weight": (vocab_size, width)}, source_length, target_length
+    own_target, own_output = model.own_matrices
+    target_matrix = "own_target" if own_target else "embedding"
+
+    def sublayers(stack: Stack, own: float, *looks: Part) -> list[Part]:
+        """Each with its norm."""
+        inner = 2 * own * 2 * width * model.d_ff
+        shapes = {
+            **{"inner.weight": (model.d_ff, width), "inner.bias": (model.d_ff,)},
+            **{"outer.weight": (width, model.d_ff), "outer.bias": (width,)},
+        }
+        place = f"{stack}.{{layer}}"
+        last = Part(stack, "feed_forward", deep, f"{place}.feed_forward", shapes, deep * inner)
+        found: list[Part] = []
+        for number, part in enumerate((*looks, last)):
+            found += [part, _norm(model, stack, deep, f"{place}.residuals.{number}.norm")]
+        return found + ([_norm(model, stack, 1, f"{stack}_norm")] if model.norm == "pre" else [])
+
+    return [
+        Part("source", "embedding", 1, "embedding", table, 0),
+        Part("source", "positions", 1, "source_positions", _places(model, sides=2), 0),
+        *sublayers("encoder", source, _mixed(model, "encoder", source, sides=2)),
+        Part("target", "embedding", 1, target_matrix, table if own_target else {}, 0),
+        Part("target", "positions", 1, "target_positions", _places(model, sides=1), 0),
+        *sublayers(
+            "decoder",
+            target,
+            _mixed(model, "decoder", target, sides=1),
+            _cross_attention(model, source, target),
+        ),
+        Part(
+            *("output", "project", 1, "own_output" if own_output else target_matrix),
+            table if own_output else {},
+            target * 2 * width * vocab_size,
+        ),
+    ]
+
+
+def _places(model: ModelConfig, sides: int) -> dict[str, Shape]:
+    return model.position_tensors(_mixing(model, sides))
+
+
+def _norm(model: ModelConfig, stack: Stack, copies: int, place: str) -> Part:
+    shapes = {"weight": (model.d_model,), "bias": (model.d_model,)}
+    return Part(stack, "norm", copies, place, shapes, 0)
+
+
+def _mixed(model: ModelConfig, stack: Stack, length: float, sides: int) -> Part:
+    """What mixes the sequence in a stack."""
+    operations = model.layers * length * _mixing_flops(model, length, sides)
+    place = f"{stack}.{{layer}}.rival"
+    match _mixing(model, sides):
+        case "attention":
+            place = f"{stack}.{{layer}}.self_attention"
+            shapes = _self_attention_tensors(model)
+            return Part(stack, "self_attention", model.layers, place, shapes, operations)
+        case "lstm":
+            shapes = _recurrent_tensors(model, 4, sides)
+            return Part(stack, "recurrence", model.layers, place, shapes, operations)
+        case "gru":
+            shapes = _recurrent_tensors(model, 3, sides)
+            return Part(stack, "recurrence", model.layers, place, shapes, operations)
+        case "convolution":
+            both = 2 * model.d_model
+            shapes = {
+                "convolve.weight": (both, model.d_model, model.kernel),
+                "convolve.bias": (both,),
+            }
+            return Part(stack, "convolution", model.layers, place, shapes, operations)
+        case _ as never:
+            assert_never(never)
+
+
+def _recurrent_tensors(model: ModelConfig, gates: int, sides: int) -> dict[str, Shape]:
+    width = model.d_model // sides
+    shapes: dict[str, Shape] = {
+        "weight_ih_l0": (gates * width, model.d_model),
+        "weight_hh_l0": (gates * width, width),
+        "bias_ih_l0": (gates * width,),
+        "bias_hh_l0": (gates * width,),
+    }
+    passes = ("right", "left")[:sides]
+    return {f"{way}.{name}": shape for way in passes for name, shape in shapes.items()}
+
+
+def _self_attention_tensors(model: ModelConfig) -> dict[str, Shape]:
+    queries, values = model.heads * model.key_width, model.heads * model.value_width
+    return {
+        "queries_keys_values.weight": (2 * queries + values, model.d_model),
+        **_joining_tensors(model),
+    }
+
+
+def _cross_attention(model: ModelConfig, source: float, target: float) -> Part:
+    queries, values = model.heads * model.key_width, model.heads * model.value_width
+    shapes = {
+        "queries.weight": (queries, model.d_model),
+        "keys_values.weight": (queries + values, model.d_model),
+        **_joining_tensors(model),
+    }
+    weights = source * (queries + values) + target * (queries + values)
+    each = 2 * model.d_model * weights + target * source * _flops_of_a_look(model)
+    place = "decoder.{layer}.cross_attention"
+    return Part("decoder", "cross_attention", model.layers, place, shapes, model.layers * each)
+
+
+def _joining_tensors(model: ModelConfig) -> dict[str, Shape]:
+    """What every attention has behind its projections."""
+    shapes: dict[str, Shape] = {
+        "attention.output.weight": (model.d_model, model.heads * model.value_width)
+    }
+    if model.attention == "additive":
+        shapes["attention.additive_HK"] = (model.heads, model.key_width)
+    return shapes

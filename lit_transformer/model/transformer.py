@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_transformer.config import EmbeddingTie, ModelConfig
+from lit_transformer.config import ModelConfig
 from lit_transformer.model.attention import causal_bias
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
@@ -36,7 +36,7 @@ class Transformer(nn.Module):
         # sqrt(d_model), section 3.4: brings embeddings to the scale of the sinusoids.
         self.scale = cfg.d_model**0.5
         self.embedding = _embedding(vocab_size, cfg.d_model)
-        own_target, own_output = _untied(cfg.tied_embeddings)
+        own_target, own_output = cfg.own_matrices
         self.own_target = _embedding(vocab_size, cfg.d_model) if own_target else None
         self.own_output = _embedding(vocab_size, cfg.d_model) if own_output else None
         self.source_positions = build_positions(cfg, causal=False)
@@ -141,22 +141,6 @@ def _embedding(vocab_size: int, d_model: int) -> nn.Embedding:
     # variance 1.
     nn.init.normal_(embedding.weight, std=d_model**-0.5)
     return embedding
-
-
-def _untied(tie: EmbeddingTie) -> tuple[bool, bool]:
-    """Whether the target has an embedding of its own; whether the output has a matrix of its own,
-    or else the target's."""
-    match tie:
-        case "all":
-            return False, False
-        case "inputs":
-            return False, True
-        case "decoder":
-            return True, False
-        case "none":
-            return True, True
-        case _ as never:
-            assert_never(never)
 
 
 def _last_norm(cfg: ModelConfig) -> nn.Module:

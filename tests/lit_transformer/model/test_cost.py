@@ -18,7 +18,7 @@ from lit_transformer.config import (
     PositionKind,
     RunConfig,
 )
-from lit_transformer.model.cost import parameters, training_flops, training_memory
+from lit_transformer.model.cost import Part, parameters, parts, training_flops, training_memory
 from lit_transformer.model.layers import build_rival
 from lit_transformer.model.packing import Rectangles, from_rectangle, pack
 from lit_transformer.model.transformer import Transformer
@@ -250,6 +250,87 @@ def test_bfloat16_takes_less_memory() -> None:
         training_memory(BASE, 37_000, 28, 28, 25_000, p, "adam") for p in ("float32", "bfloat16")
     ]
     assert sizes[0] > sizes[1] > 16 * parameters(BASE, 37_000).total
+
+
+@choices
+def test_parts_have_the_tensors_of_the_built_model_and_its_counts(
+    attention: AttentionKind, positions: PositionKind, norm: NormPlace
+) -> None:
+    agrees(
+        ModelConfig(
+            layers=2, d_model=12, d_ff=20, heads=3, d_k=6, d_v=7, max_positions=30, window=4,
+            attention=attention, positions=positions, norm=norm,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("tied", get_args(EmbeddingTie))
+@pytest.mark.parametrize(("encoder", "decoder"), [*product(get_args(MixingKind), repeat=2)])
+def test_parts_agree_whatever_mixes_and_is_tied(
+    encoder: MixingKind, decoder: MixingKind, tied: EmbeddingTie
+) -> None:
+    positions: PositionKind = "relative" if "attention" in (encoder, decoder) else "learned"
+    agrees(
+        ModelConfig(
+            layers=2, d_model=12, d_ff=20, heads=3, max_positions=30, kernel=5,
+            positions=positions, tied_embeddings=tied,
+            encoder_mixing=encoder, decoder_mixing=decoder,
+        )
+    )  # fmt: skip
+
+
+def agrees(model: ModelConfig) -> None:
+    """Parts with the built model and with the counts of the whole."""
+    found = parts(model, 40, 8.5, 11.25)
+    shapes = {
+        f"{part.place.format(layer=layer)}.{name}": shape
+        for part in found
+        for layer in range(part.copies)
+        for name, shape in part.tensors.items()
+    }
+    expected = {name: tuple(p.shape) for name, p in built(model, 40).named_parameters()}
+    assert shapes == expected
+    assert sum(part.parameters for part in found) == parameters(model, 40).total
+    trained = training_flops(model, 40, 8.5, 11.25, 11.25)
+    assert 3 * sum(part.operations for part in found) == pytest.approx(trained, rel=1e-12)
+
+
+@pytest.mark.parametrize("attention", get_args(AttentionKind))
+@pytest.mark.parametrize("norm", get_args(NormPlace))
+def test_operations_of_parts_are_those_that_torch_counts(
+    attention: AttentionKind, norm: NormPlace
+) -> None:
+    """Torch counts products alone: what a causal mask hides too, and in an additive comparison the
+    product with v, but neither the sums nor tanh."""
+    model = ModelConfig(
+        layers=2, d_model=12, d_ff=20, heads=3, d_k=6, d_v=7, attention=attention, norm=norm
+    )
+    source, target, vocabulary = 5, 9, 40
+    transformer = Transformer(model, vocabulary, pad=0).eval()
+    with FlopCounterMode(display=False) as counter:
+        ids = (torch.full((1, length), 7) for length in (source, target))
+        transformer.project(transformer(*(from_rectangle(row, 0) for row in ids)))
+    counted = {name: sum(flops.values()) for name, flops in counter.get_flop_counts().items()}
+    found = parts(model, vocabulary, source, target)
+
+    def by_torch(part: Part) -> int:
+        names = [part.place.format(layer=layer) for layer in range(part.copies)]
+        return sum(counted.get(f"Transformer.{name}", 0) for name in names)
+
+    look = 2 * (model.key_width + model.value_width)
+    beside = 2 * model.key_width if attention == "additive" else 0
+    for part in found:
+        ours = part.operations
+        looks = {"self_attention": source**2, "cross_attention": source * target}.get(part.kind, 0)
+        if part.stack == "decoder" and part.kind == "self_attention":
+            looks = target**2
+            later = target * (target - 1) / 2
+            ours += later * model.layers * model.heads * (look + beside)
+        ours -= looks * model.layers * model.heads * beside
+        if part.kind == "project":
+            assert ours == counted["Global"] - counted["Transformer"]
+        elif part.kind != "embedding":
+            assert ours == by_torch(part), part.place
 
 
 def test_counting_needs_no_torch() -> None:
