@@ -245,6 +245,41 @@ def test_the_report_is_an_object_with_the_keys_of_its_page(swept: Swept, toy: To
     assert (found["trials"], found["finished"], found["seeds"]) == (4, 4, [1, 2])
 
 
+def test_heads_are_measured_at_the_end_and_again_where_they_are_missing(
+    swept: Swept, toy: Toy
+) -> None:
+    first, *_ = files(swept.root, "attention/heads.json")
+    digest, kept = first.parents[1].name, first.read_bytes()
+    words = ["heads", digest, "--root", swept.root]
+    told, machine = ablate(*words), ablate(*words, "--json")
+    assert (told.status, told.err, machine.err) == (0, "", "")
+    assert "on the first 6 sentences of the valid part" in told.out
+    found = json.loads(machine.out)
+    assert {*found} == documented("heads.json", PAGE.with_name("attention.md"))[0]
+    assert found == json.loads(kept)
+    first.unlink()
+    assert ablate(*words).status == 0
+    assert first.read_bytes() == kept
+    fewer = json.loads(ablate(*words, "--sentences", 2, "--json").out)
+    assert fewer["sentences"] == 2
+    first.write_bytes(kept)
+    (artifact, *_) = (swept.root / "mlruns" / "artifacts").rglob("heads.json")
+    assert artifact.parent.name == "attention"
+
+
+def test_explain_shows_and_draws_a_row(toy: Toy, tmp_path: Path) -> None:
+    words = ["explain", f"{toy.study}/A", "--setting", toy.setting]
+    done = ablate(*words, "--out", tmp_path / "a.svg")
+    assert done.status == 0, done.err
+    assert "queries_keys_values.weight 48 × 16" in done.out
+    assert "1 head, d_k 16, d_v 16" in (tmp_path / "a.svg").read_text()
+    assert ablate(*words, "--out", tmp_path / "a.html").status == 0
+    assert "<table>" in (tmp_path / "a.html").read_text()
+    wrong = ablate(*words, "--out", tmp_path / "a.png")
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "a file that ends in .svg or .html" in wrong.err
+
+
 def test_a_report_of_table2_sets_one_setting_beside_another(
     swept: Swept, toy: Toy, tmp_path: Path
 ) -> None:
@@ -269,7 +304,7 @@ def test_a_report_of_table2_sets_one_setting_beside_another(
         for measures in settings.values():
             of_row = rows[arm]["ours"]["test.averaged.bleu"]["values"]
             assert measures["test.averaged.bleu"]["values"] == of_row
-    assert set(found["sections"]) == {"table2", "costs", "views"}
+    assert set(found["sections"]) == {"table2", "costs", "views", "heads"}
     assert ablate(*words).status == 0
     assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
 

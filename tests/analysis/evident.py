@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import pandas as pd
 
 from analysis import decisions
@@ -15,11 +16,13 @@ from analysis.runs import Found, as_curves
 from analysis.tables import Heading
 from experiments import description
 from experiments.study import Trial, expand, load_setting, load_study
-from lit_transformer import parsing, scoring
+from lit_transformer import heads, parsing, scoring
+from lit_transformer.attention_maps import PARTS
 from lit_transformer.config import DataConfig
 from lit_transformer.config_io import dump, parse_set
 from lit_transformer.data import corpora, treebank
 from lit_transformer.data.corpora import Corpus
+from lit_transformer.heads import Heads, Numbers, Removal, counts
 from lit_transformer.model import cost
 from lit_transformer.record import Record, append_line, read_lines, write_bytes
 
@@ -75,6 +78,7 @@ class Made:
         point = {"valid.loss": 2.5, "valid.perplexity": scoring.perplexity(2.5), "train.loss": 3.0}
         point |= {"cost.target_tokens": 8.0, "cost.train_seconds": 12.5}
         append_line(record.metrics, {"step": 1, "time": 1.0, "values": point})
+        heads.write(record, _heads(trial))
         training = {"train_seconds": 12.5, "source_tokens": 7.0, "target_tokens": 8.0, "flops": 9e9}
         record.write_json("training.json", training)
         size = cost.parameters(trial.config.model, PIECES)
@@ -138,6 +142,17 @@ def heading(source: Made) -> Heading:
 
 def _worse(line: str, chance: random.Random) -> str:
     return " ".join(word for word in line.split() if chance.random() < 0.8)
+
+
+def _heads(trial: Trial) -> Heads:
+    """Of one layer; more are removed at more and more cost."""
+    chance, count = random.Random(f"{trial.arm} {trial.seed}"), trial.config.model.heads
+    parts = {
+        part: Numbers(*(np.array([[chance.random() for _ in range(count)]]) for _ in range(3)))
+        for part in PARTS
+    }
+    removed = [Removal(n, 2.0 + n * chance.random()) for n in (0, *counts(3 * count))]
+    return Heads(9, 80, 90, parts, removed)
 
 
 def _some(symbols: Sequence[str], chance: random.Random) -> list[str]:

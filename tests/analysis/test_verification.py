@@ -107,6 +107,28 @@ def test_a_report_verifies_and_says_what_from(grammar: Report, tmp_path: Path) -
     assert json.loads(verification_text.json_text(outcome))["verified"] is True
 
 
+def test_what_heads_do_is_in_the_evidence(copy: Report) -> None:
+    (found,) = (one for one in copy.sections if one.name == "heads")
+    assert found.content["rows"][1]["heads"] == 3 * 1  # type: ignore[index]
+    content = json.loads(copy.json.read_text("utf-8"))
+    content["sections"]["heads"]["rows"][0]["measures"]["cross.entropy"]["values"][1] += 0.5
+    copy.json.write_text(rendering.as_text(content), "utf-8")
+    assert where(copy.verified()) == ["sections.heads.rows.0.measures.cross.entropy.values.1"]
+
+
+def test_a_report_of_trials_that_have_not_measured_their_heads_verifies(copy: Report) -> None:
+    """As older ones have not."""
+    bare = copy.found.model_copy(deep=True)
+    for directory in bare.directories.values():
+        directory.__dict__["heads"] = {}
+    sections = [one for one in copy.sections if one.name != "heads"]
+    copy.json.write_text(rendering.json_text(copy.table, sections), "utf-8")
+    for name in ("md", "tex"):
+        (copy.folder / f"report.{name}").unlink()
+    assert evidence.write(bare, copy.evidence)
+    assert copy.verified().differences == []
+
+
 def test_trees_are_verified_without_their_words(
     patched: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -48,7 +48,13 @@ def finish(record: Record, scores: Mapping[str, Any] | None = None) -> None:
     """Everything that a finished trial leaves."""
     record.hypotheses.mkdir()
     (record.hypotheses / "valid.txt").write_text("ein Hund\n", "utf-8")
-    for name in ("maps.html", "maps.json", "maps.safetensors", ".maps.json.7.partial"):
+    for name in (
+        "maps.html",
+        "maps.json",
+        "maps.safetensors",
+        "heads.json",
+        ".maps.json.7.partial",
+    ):
         write_bytes(record.attention / name, b"maps")
     record.vocabulary.write_bytes(b"pieces")
     record.weights.write_bytes(b"weights")

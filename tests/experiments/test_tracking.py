@@ -167,6 +167,7 @@ def test_artifacts_are_there_and_weights_take_no_room(root: Path) -> None:
         *("config.yaml", "environment.json", "log.txt", "result.json", "vocabulary.model"),
         *("hypotheses/valid.txt", "model.safetensors"),
         *("attention/maps.html", "attention/maps.json", "attention/maps.safetensors"),
+        "attention/heads.json",
     }
     assert (folder / "model.safetensors").samefile(record.weights)
 

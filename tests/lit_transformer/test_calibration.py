@@ -45,7 +45,7 @@ def test_every_piece_takes_time(measured):
     spent = [
         *pieces.update_s,
         *(pieces.point_s, pieces.checkpoint_s, pieces.weights_s, pieces.reading_s),
-        pieces.scoring_s,
+        *(pieces.scoring_s, pieces.heads_s),
         *(search.steps_s + search.rows_s for search in searches),
     ]
     assert min(spent) > 0

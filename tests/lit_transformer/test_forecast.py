@@ -26,6 +26,7 @@ PIECES = Pieces(
     reading_s=500.0,
     scoring_s=5_000.0,
     scoring_search=Searches(steps_s=0.0, rows_s=20_000.0),
+    heads_s=100_000.0,
     memory_bytes=7,
     gpu_bytes=0,
     checkpoint_bytes=30_000,
@@ -41,6 +42,7 @@ NOTHING = Pieces(
         "point_search": Searches(steps_s=0, rows_s=0),
         "scoring_s": 0.0,
         "scoring_search": Searches(steps_s=0, rows_s=0),
+        "heads_s": 0.0,
     }
 )
 
@@ -57,8 +59,8 @@ def config(**train: object) -> RunConfig:
 def test_every_piece_counts_as_often_as_a_trial_has_it() -> None:
     found = forecast(config(), PIECES)
     # Points after 4, 8 and 10; checkpoints after 5 and 10; three checkpoints to average, and two
-    # models to write and to read; two models to score.
-    beside = 3 + 3 * 10 + 2 * 100 + 5 * 1_500 + 2 * 5_000
+    # models to write and to read; two models to score, and one's heads.
+    beside = 3 + 3 * 10 + 2 * 100 + 5 * 1_500 + 2 * 5_000 + 100_000
     assert found.train_s == Span(10.0, 30.0, 60.0)
     for case in range(3):
         searches = STEPS[case] * 3 * 20 + ROWS[case] * 2 * 20_000
