@@ -17,6 +17,7 @@ MOST_ARMS = len(LINES)
 """Drawn side by side."""
 LINEAR = 0.01
 """Nats per token within which importance is drawn evenly; beyond, by powers of ten."""
+TICKS = (-10.0, -1.0, -0.1, 0.0, 0.01, 0.1, 1.0, 10.0)
 TALLEST = 3.0
 """Nats by which a loss grows at the top of the picture, at most."""
 
@@ -49,46 +50,50 @@ def chosen(table: Table, found: Found) -> Drawn:
 
 def _entropy(drawn: Drawn) -> str:
     with svg.style("heads entropy"):
-        drawing, panels = _panels(drawn, "entropy_LH")
+        drawing, panels, (_, highest) = _panels(drawn, "entropy_LH")
         for axes in panels:
-            axes.set_xlim(left=0)
+            axes.set_xlim(0, 1.05 * highest or 1.0)
             axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         return svg.inline(drawing, "Entropy of every head")
 
 
 def _importance(drawn: Drawn) -> str:
     with svg.style("heads importance"):
-        drawing, panels = _panels(drawn, "importance_LH")
+        drawing, panels, (lowest, highest) = _panels(drawn, "importance_LH")
+        left, right = 1.6 * min(lowest, -LINEAR / 4), 1.6 * max(highest, LINEAR)
         for axes in panels:
             axes.set_xscale("symlog", linthresh=LINEAR)
+            axes.set_xlim(left, right)
             axes.axvline(0, color=FAINT, linewidth=0.6, zorder=1)
-            axes.set_xticks([-LINEAR, 0, LINEAR, 0.1, 1.0])
+            axes.set_xticks([tick for tick in TICKS if left <= tick <= right])
             axes.xaxis.set_major_formatter(FuncFormatter(_growth))
             axes.xaxis.minorticks_off()
         return svg.inline(drawing, "Growth of the loss without each head")
 
 
-def _panels(drawn: Drawn, measure: str) -> tuple[Figure, list[Axes]]:
-    """A panel a part, a line an arm, a dot a head; a short line at the arm's median."""
+def _panels(drawn: Drawn, measure: str) -> tuple[Figure, list[Axes], tuple[float, float]]:
+    """A panel a part, a line an arm, a dot a head; a short line at the arm's median -> and the
+    least and the greatest of all heads."""
     parts = [part for part in PARTS if any(part in one.heads.parts for _, one in drawn)]
     drawing = Figure(figsize=(6.4, 0.5 + 0.34 * len(drawn)))
     found: list[Axes] = []
+    every: list[float] = []
     for number, part in enumerate(parts):
         width = 1 / len(parts)
-        axes = drawing.add_axes((number * width, 0.0, 0.9 * width, 1.0))
+        axes = drawing.add_axes((number * width, 0.0, 0.88 * width, 1.0))
         axes.set_title(NAMES[part], fontsize=9, color=INK, loc="left")
         for line, (_, one) in enumerate(drawn):
             if part in one.heads.parts:
-                _dots(axes, getattr(one.heads.parts[part], measure).ravel(), line)
+                values = getattr(one.heads.parts[part], measure).ravel()
+                _dots(axes, values, line)
+                every += values.tolist()
         names = [plain(arm) for arm, _ in drawn] if number == 0 else []
         axes.set_yticks(range(len(names)), names, color=INK, parse_math=False)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_ylim(len(drawn) - 0.4, -0.6)
-        if found:
-            axes.sharex(found[0])
         found.append(axes)
-    return drawing, found
+    return drawing, found, (min(every), max(every))
 
 
 def _dots(axes: Axes, values: np.ndarray, line: int) -> None:

@@ -105,6 +105,20 @@ def test_pictures_have_rows_of_other_numbers_of_heads_and_a_dot_for_each(table: 
     assert [arm for _, _, arm in removal.key] == ["base", "A1"]
 
 
+def test_no_head_is_beyond_the_edge_of_its_picture(table: Table) -> None:
+    far = measured(1, 4, 9.0)
+    importance = np.array([[-30.0, 30.0]])
+    parts = {part: one._replace(importance_LH=importance) for part, one in far.heads.parts.items()}
+    found = {**FOUND, "A1": (Measured(1, far.heads._replace(parts=parts)),)}
+    for panel in head_plots.pictures(table, found)[:2]:
+        drawn = ElementTree.fromstring(panel.svg)
+        width = float(drawn.attrib["viewBox"].split()[2])
+        uses = drawn.findall(".//{http://www.w3.org/2000/svg}use")
+        dots = [use for use in uses if "fill-opacity" in (use.get("style") or "")]
+        assert len(dots) == 8 + 4
+        assert all(0 < float(dot.attrib["x"]) < width for dot in dots)
+
+
 def test_a_study_without_other_numbers_of_heads_shows_its_first_arms() -> None:
     some = trials("grammar", ["base", "C1", "E"], [1])
     made = tables.build(
