@@ -81,6 +81,12 @@ def written(table: Table, histories: pd.DataFrame, root: Path) -> dict[str, Path
     )
 
 
+def test_the_page_says_that_no_run_has_measured_its_heads(
+    table: Table, histories: pd.DataFrame
+) -> None:
+    assert "<code>ablate heads RUN_ID</code>" in page(table, histories)
+
+
 def test_the_page_is_well_formed(table: Table, histories: pd.DataFrame):
     assert Page(page(table, histories)).open == []
 
