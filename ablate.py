@@ -552,6 +552,7 @@ def explain(
         str | None,
         typer.Option("--setting", help="Where, wmt14-en-de if not given; not for a file."),
     ] = None,
+    recipe: RecipeName = None,
     sets: Sets = None,
     length: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a sentence on each side, 28 if not given.")
@@ -573,7 +574,7 @@ def explain(
     if out is not None and out.suffix not in (".svg", ".html"):
         raise _usage(f"--out {out}: a file that ends in .svg or .html")
     where = setting if is_file else setting or "wmt14-en-de"
-    trial = _one_trial(what, where, None, sets)
+    trial = _one_trial(what, where, recipe, None, sets)
     tokens = length or round(sweep.NOMINAL_LENGTH)
     sizes = Sizes(trial.config.data.vocabulary_size, tokens, tokens)
     title = what if is_file else f"{what} in {trial.setting}"

@@ -18,8 +18,6 @@ AttentionKind = Literal["scaled", "unscaled", "additive"]
 PositionKind = Literal[
     "sinusoidal", "learned", "none", "concatenated", "rotary", "alibi", "relative"
 ]
-POSITIONS_OF_ATTENTION: frozenset[PositionKind] = frozenset(("rotary", "alibi", "relative"))
-"""Those that act in self-attention alone."""
 RELATIVE_BUCKETS = 32
 """Numbers of a head that relative positions learn (Raffel et al. 2020)."""
 RELATIVE_REACH = 128
