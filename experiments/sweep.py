@@ -198,7 +198,7 @@ def _prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) ->
         for part in corpora.PARTS:
             if part in corpus.parts:
                 made = translation.tokenize(corpus, words, data, part, root.cache)
-                say(f"  {part}: {len(made):,} pairs{_left_out(made, data.max_tokens)}")
+                say(f"  {part}: {len(made):,} pairs{_left_out(made, data)}")
 
 
 def _data(trials: Sequence[Trial]) -> Collection[DataConfig]:
@@ -206,11 +206,13 @@ def _data(trials: Sequence[Trial]) -> Collection[DataConfig]:
     return {trial.config.data.model_dump_json(): trial.config.data for trial in trials}.values()
 
 
-def _left_out(part: "TokenizedPart", limit: int) -> str:
+def _left_out(part: "TokenizedPart", data: DataConfig) -> str:
+    most = f"max_tokens={data.max_tokens}"
+    trained = most if data.train_longest is None else f"train_longest={data.train_longest}"
     counts = (
-        (part.skipped, f"left out as longer than data.max_tokens={limit}"),
+        (part.skipped, f"left out as longer than data.{trained}"),
         (part.empty, "left out as empty"),
-        (part.cut, f"sources cut to data.max_tokens={limit}"),
+        (part.cut, f"sources cut to data.{most}"),
     )
     return "".join(f"; {count:,} {what}" for count, what in counts if count)
 

@@ -354,6 +354,24 @@ class DataConfig(Config):
     max_tokens: Count = 256
     """Longest sentence, in pieces with the end mark. Longer training pairs are left out and
     counted; longer sources at evaluation are cut to it and counted."""
+    train_longest: Count | None = None
+    """Train only on pairs with at most this many pieces on each side, the end mark with them; the
+    rest is left out and counted. null: data.max_tokens. The vocabulary is of all pairs, and what is
+    scored stays, so that scores beyond this length are of lengths never trained on."""
+
+    @property
+    def longest_trained(self) -> int:
+        """Pieces that a side of a training pair has at most."""
+        return self.train_longest or self.max_tokens
+
+    @model_validator(mode="after")
+    def _training_is_within_the_limit(self) -> Self:
+        if self.train_longest is not None and self.train_longest > self.max_tokens:
+            raise ValueError(
+                f"data.train_longest={self.train_longest}: no pair is longer than "
+                f"data.max_tokens={self.max_tokens}; lower it, or raise data.max_tokens"
+            )
+        return self
 
     @property
     def task(self) -> Task:

@@ -1,7 +1,7 @@
 """Perplexity and translations of a part of the corpus, by one model."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -38,6 +38,8 @@ class Evaluation(NamedTuple):
     """Which sentences, from 0, were."""
     counts: scoring.Counts
     """What the task's measures are computed from."""
+    tokenized: Mapping[str, scoring.Tokenized]
+    """BLEU's sums under other ways of cutting sentences; none of trees."""
 
 
 class Scored(NamedTuple):
@@ -47,6 +49,7 @@ class Scored(NamedTuple):
     signatures: dict[str, str]
     texts: list[str]
     counts: scoring.Counts
+    tokenized: Mapping[str, scoring.Tokenized]
 
 
 @torch.inference_mode()
@@ -140,6 +143,7 @@ def evaluate(
         loss,
         truncated,
         made.counts,
+        made.tokenized,
     )
 
 
@@ -148,17 +152,19 @@ def scored(data: TranslationData, part: str, found: list[Hypothesis]) -> Scored:
     match data.config.data.task:
         case "translation":
             texts = detokenized(data, found)
-            counts = scoring.counts(texts, data.corpus.parts[part].targets())
+            references = data.corpus.parts[part].targets()
+            counts = scoring.counts(texts, references)
             scores = scoring.of_counts(counts)
             measures = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
-            return Scored(measures, scores.signatures, texts, counts)
+            others = scoring.tokenized(texts, references)
+            return Scored(measures, scores.signatures, texts, counts, others)
         case "parsing":
             outputs = parsed(data, part, found)
             counted = parsing.counts(treebank.load(data.corpus.trees[part]), outputs)
             measures = parsing.of_counts(counted)._asdict()
             signatures = dict.fromkeys(parsing.SIGNED, parsing.SIGNATURE)
             texts = [str(output.tree) for output in outputs]
-            return Scored(measures, signatures, texts, {"f1": counted})
+            return Scored(measures, signatures, texts, {"f1": counted}, {})
         case _ as never:
             assert_never(never)
 

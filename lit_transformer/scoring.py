@@ -6,6 +6,7 @@ Whoever writes a number and whoever reads one uses the names in METRICS.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -36,6 +37,25 @@ MEASURES: Mapping[Task, str] = {"translation": "bleu", "parsing": "f1"}
 
 Counts = Mapping[str, Sequence[Sequence[float]]]
 """`bleu`, `chrf`, `ter`: for each sentence the numbers that sacreBLEU adds up."""
+
+
+TOKENIZATIONS: Mapping[str, str] = {
+    "13a": "sacreBLEU's default, as mteval-v13a.pl cuts",
+    "intl": "by Unicode's classes of signs, as mteval-v14.pl --international-tokenization",
+    "char": "every character a token",
+    "none": "at spaces alone, punctuation left on words",
+    "compounds": "13a's tokens, then words split at hyphens as in the paper's get_ende_bleu.sh",
+}
+"""How sentences may be cut into BLEU's tokens. The paper's own are Moses's, which nothing here
+has; its compound split is all that `compounds` shares with it."""
+
+
+class Tokenized(NamedTuple):
+    """A part's BLEU under one of TOKENIZATIONS."""
+
+    sums: list[float]
+    """Of all sentences, as `sentence_statistics` has them."""
+    signature: str
 
 
 class Scores(NamedTuple):
@@ -133,6 +153,60 @@ def bleu_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         precision = np.exp(np.log(smoothed / there).mean(-1))
         score = 100 * precision * np.exp(np.minimum(0.0, 1 - references / lengths))
     return np.where((found.sum(-1) == 0) | (there == 0).any(-1), 0.0, score)
+
+
+def chrf_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The chrF2 of `score` for sums of its counts: (..., 18) -> (...).
+
+    For each of 1 to 6 characters: n-grams of the hypothesis, of the reference, and common to both.
+    """
+    import numpy as np
+
+    hypothesis, reference, common = (sums[..., first::3] for first in range(3))
+    counted = (hypothesis > 0) & (reference > 0)
+    orders = np.maximum(counted.sum(-1), 1)
+    precision = (common / np.maximum(hypothesis, 1) * counted).sum(-1) / orders
+    recall = (common / np.maximum(reference, 1) * counted).sum(-1) / orders
+    below = 4 * precision + recall
+    return np.where(below > 0, 500 * precision * recall / np.where(below > 0, below, 1), 0.0)
+
+
+def ter_of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The TER of `score` for sums of its counts, edits and reference's words: (..., 2) -> (...)."""
+    import numpy as np
+
+    edits, words = sums[..., 0], sums[..., 1]
+    return np.where(words > 0, 100 * edits / np.where(words > 0, words, 1), 100.0 * (edits > 0))
+
+
+def tokens(line: str) -> list[str]:
+    """A sentence as the BLEU of `score` cuts it."""
+    found: list[str] = _metrics()["bleu"].tokenizer(line.rstrip()).split()
+    return found
+
+
+def tokenized(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Tokenized]:
+    """BLEU under each of TOKENIZATIONS."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    found = {}
+    for name in TOKENIZATIONS:
+        # force: no warning of full stops that are tokens, which is what some of these make of them
+        metric: Any = BLEU(tokenize="none" if name == "compounds" else name, force=True)
+        metric.num_refs = 1
+        signature = str(metric.get_signature())
+        sides = [hypotheses, references]
+        if name == "compounds":
+            sides = [[_split_compounds(line) for line in side] for side in sides]
+            signature = signature.replace("tok:none", "tok:13a+compounds")
+        counted = metric._extract_corpus_statistics(sides[0], [sides[1]])
+        found[name] = Tokenized([float(sum(one)) for one in zip(*counted, strict=True)], signature)
+    return found
+
+
+def _split_compounds(line: str) -> str:
+    """A word's hyphens become tokens, by the expression of tensor2tensor's get_ende_bleu.sh."""
+    return re.sub(r"(\S)-(\S)", r"\1 ##AT##-##AT## \2", " ".join(tokens(line)))
 
 
 def p_value(

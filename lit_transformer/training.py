@@ -53,7 +53,7 @@ class Result:
     averaged_steps: list[int]
     """Updates whose weights the averaged model is the mean of."""
     skipped_pairs: int
-    """Training pairs left out as longer than data.max_tokens."""
+    """Training pairs left out as longer than data.max_tokens or data.train_longest."""
     cut_sources: dict[str, int]
     """Part -> evaluation sources cut to data.max_tokens."""
     device: str
@@ -353,6 +353,7 @@ def _save_scores(record: Record, name: str, result: Evaluation) -> dict[str, Any
         "signatures": result.signatures,
         "loss": result.loss,
         "truncated": result.truncated,
+        "tokenized": {name: one._asdict() for name, one in result.tokenized.items()},
     }
     record.write_json(f"scores/{name}.json", found)
     return found

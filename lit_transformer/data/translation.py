@@ -41,7 +41,7 @@ class TokenizedPart:
         self.source_lengths = self._source.lengths
         self.target_lengths = self._target.lengths
         self.skipped = facts["skipped"]
-        """Training pairs left out because a side has more than `data.max_tokens` tokens."""
+        """Training pairs left out because a side has more tokens than training takes."""
         self.cut = facts["cut"]
         """Evaluation sources cut to `data.max_tokens` tokens."""
         self.empty = facts["empty"]
@@ -62,20 +62,33 @@ def tokenize(
 ) -> TokenizedPart:
     """The part in ids, tokenized once for equal text, vocabulary and limit.
 
-    In training, pairs with a side over `data.max_tokens` are left out; at evaluation sources are
-    cut to it and targets kept whole. Both are counted.
+    In training, pairs with a side over `data.max_tokens` or `data.train_longest` are left out; at
+    evaluation sources are cut to the first and targets kept whole. Both are counted.
     """
     settings = {
         "corpus": corpus.identity,
         "vocabulary": vocab.checksum,
         "part": part,
-        "max_tokens": data.max_tokens,
+        "max_tokens": _limit(data, part),
         "words": data.words,
         "layout": LAYOUT,
     }
     name = f"{corpus.name}-{part}-{key_of(settings)}"
     built = build_once(cache / name, partial(_build, corpus, vocab, data, part))
     return TokenizedPart(*built)
+
+
+def lengths(corpus: Corpus, vocab: Vocab, data: DataConfig, part: str) -> list[tuple[int, int]]:
+    """Tokens of each pair's two sides with the end mark, before anything is cut."""
+    return [
+        (len(source), len(target))
+        for chunk in _chunks(corpus.parts[part].pairs())
+        for source, target in _encode(vocab, chunk, data)
+    ]
+
+
+def _limit(data: DataConfig, part: str) -> int:
+    return data.longest_trained if part == "train" else data.max_tokens
 
 
 class _Side:
@@ -127,7 +140,7 @@ class _Writer:
 
 
 def _build(corpus: Corpus, vocab: Vocab, data: DataConfig, part: str, folder: Path) -> Facts:
-    limit = data.max_tokens
+    limit = _limit(data, part)
     facts = {"pairs": 0, "skipped": 0, "cut": 0, "empty": 0}
     with _Writer(folder, "source") as sources, _Writer(folder, "target") as targets:
         for chunk in _chunks(corpus.parts[part].pairs()):
@@ -145,9 +158,10 @@ def _build(corpus: Corpus, vocab: Vocab, data: DataConfig, part: str, folder: Pa
             facts["pairs"] += len(kept)
     facts["empty"] = corpus.parts[part].counts.empty
     if not facts["pairs"]:
+        key = "data.train_longest" if limit == data.train_longest else "data.max_tokens"
         raise CorpusError(
-            f"{corpus.name}: every pair of {part} has a side of more than data.max_tokens={limit} "
-            "tokens; raise data.max_tokens"
+            f"{corpus.name}: every pair of {part} has a side of more than {key}={limit} "
+            f"tokens; raise {key}"
         )
     return facts
 
