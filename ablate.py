@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lit_transformer.config_io import Given
     from lit_transformer.heads import Heads
     from lit_transformer.record import Record
+    from lit_transformer.scoring import Scored
     from lit_transformer.translator import Output, Translator
 
 app = typer.Typer(
@@ -438,9 +439,11 @@ def report(
     (made, trials), *others = tables
     more = [table for table, _ in others]
     if as_json:
-        curves = assembly.histories(made, Stored(root))
-        heads = assembly.measured_heads(made, Stored(root))
-        print(rendering.json_text(made, assembly.sections(made, more, curves, heads)), end="")
+        source = Stored(root)
+        curves = assembly.histories(made, source)
+        heads = assembly.measured_heads(made, source)
+        found = assembly.sections(made, more, curves, heads, trials, source)
+        print(rendering.json_text(made, found), end="")
         return
     _print_report(made, trials, root, more, with_private_texts)
 
@@ -469,6 +472,70 @@ def verify(
     told = verification_text.json_text(outcome) if as_json else verification_text.text(outcome)
     print(told, end="")
     raise typer.Exit(1 if outcome.differences else 0)
+
+
+@app.command()
+def bleu(
+    what: Annotated[
+        str, typer.Argument(metavar="STUDY/ARM or RUN_ID", help="A finished trial, or a digest.")
+    ],
+    setting: Annotated[
+        str | None, typer.Option("--setting", help="Where; not for a run's id.")
+    ] = None,
+    recipe: RecipeName = None,
+    seed: Annotated[int | None, typer.Option(help="The trial's seed, 1 if not given.")] = None,
+    sets: Sets = None,
+    root: RootFolder = HERE,
+    part: Annotated[Literal["valid", "test"], typer.Option(help="Which translations.")] = "valid",
+    averaged: Annotated[bool, typer.Option(help="Those of the averaged model.")] = False,
+    sentences: Annotated[
+        str, typer.Option(help="Which, as 3,7,9, from 1; empty: the first that show something.")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", dir_okay=False, help="The page; under mlruns/reports/."),
+    ] = None,
+) -> None:
+    """BLEU by hand: a page that counts three sentences of a run, held against sacreBLEU."""
+    from analysis import by_hand_page
+    from analysis.assembly import translations
+    from experiments.mirror import reports_path
+    from lit_transformer.record import Record, write_bytes
+
+    if "/" in what or setting is not None:
+        trial = _one_trial(what, setting, recipe, seed, sets)
+        directory, title = _trained(root, trial), f"{what}, seed {trial.seed}"
+    elif seed is not None or sets or recipe:
+        raise _usage(f"{what}: a run's id has its seed and its settings; leave them out")
+    else:
+        directory, title = _directory(what, root), f"run {what}"
+    name: Scored = f"{part}.averaged" if averaged else part  # type: ignore[assignment]
+    try:
+        numbers = [int(word) for word in sentences.split(",") if word.strip()]
+    except ValueError:
+        raise _usage(f"--sentences {sentences}: numbers such as 3,7,9") from None
+    sides = translations(Record(directory), name, root)
+    shown = by_hand_page.show(f"{title}, {name}", numbers, *sides)
+    file = out or reports_path(root) / "bleu" / f"{directory.name}-{name}.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, by_hand_page.page(shown).encode())
+    for line in by_hand_page.lines(shown):
+        _say(line)
+    _say(f"page: {file}")
+
+
+def _trained(root: Path, trial: Trial) -> Path:
+    """The directory of a trial that has finished."""
+    from experiments.sweep import Root
+    from lit_transformer.record import Record
+
+    directory = Root(root).trial(trial.digest)
+    if not directory.is_dir() or Record(directory).result() is None:
+        raise _usage(
+            f"{trial.study}/{trial.arm} seed {trial.seed} in {trial.setting}: not finished under "
+            f"{Root(root).trials}; `ablate run` or `ablate sweep` trains it"
+        )
+    return directory
 
 
 @app.command()

@@ -13,7 +13,10 @@ from analysis import (
     claims,
     costs,
     evidence,
+    extrapolation,
     heads,
+    lengths,
+    metrics,
     published,
     rendering,
     report,
@@ -22,6 +25,7 @@ from analysis import (
     table2,
     table4,
     tables,
+    tokenizations,
     views,
 )
 from analysis.counting import Run
@@ -39,6 +43,7 @@ from experiments.sweep import Root
 from lit_transformer import attention_maps
 from lit_transformer import heads as head_files
 from lit_transformer.attention_maps import Sentence
+from lit_transformer.config_io import ConfigError, parse
 from lit_transformer.data.text import Part
 from lit_transformer.record import (
     REMEDY,
@@ -131,20 +136,32 @@ def _heads(run: Run, source: Source) -> Iterator[heads.Measured]:
 
 
 def sections(
-    made: Table, beside: Sequence[Table], curves: pd.DataFrame, found: heads.Found
+    made: Table,
+    beside: Sequence[Table],
+    curves: pd.DataFrame,
+    measured: heads.Found,
+    trials: Sequence[Trial],
+    source: Source,
 ) -> list[Section]:
     """What the report has besides its main table.
 
-    `beside`: the same study in other settings, for a study of PRINTED; `found`: its heads.
+    `beside`: the same study in other settings, for a study of PRINTED; `measured`: its heads.
     """
     printed = PRINTED.get(made.heading.study)
-    leading = [printed([made, *beside], published.load())] if printed else []
-    said = claims.section(made, published.load()) if made.paper_source else None
-    more = (
-        *(steps.section(made), said, costs.section(made), views.section(made, curves)),
-        heads.section(made, found),
-    )
-    return [*leading, *filter(None, more)]
+    read = sentence_counts.of_parts(made, trials, source)
+    found = [
+        printed([made, *beside], published.load()) if printed else None,
+        steps.section(made),
+        claims.section(made, published.load()) if made.paper_source else None,
+        extrapolation.section(made, trials, source, read),
+        lengths.section(made, trials, source, read),
+        *metrics.sections(made, read),
+        tokenizations.section(made, source),
+        costs.section(made),
+        views.section(made, curves),
+        heads.section(made, measured),
+    ]
+    return [section for section in found if section is not None]
 
 
 def write(
@@ -165,7 +182,7 @@ def write(
     names = "+".join(table.heading.setting for table in (made, *beside))
     folder = reports_path(root) / made.heading.study / names
     curves, found = histories(made, source), measured_heads(made, source)
-    more = sections(made, beside, curves, found)
+    more = sections(made, beside, curves, found, trials, source)
     places = Places(TRACKER, Root(root.resolve()).trials)
     maps = _maps(trials, source) if len(made.rows) <= report.MOST_DRAWN else None
     samples = _samples(trials, source)
@@ -231,7 +248,7 @@ def _samples(trials: Sequence[Trial], source: Source) -> list[Sample]:
         if trial.seed != first:
             continue
         with _left_out():
-            lines = _valid_hypotheses(Record(source.directory(trial.digest)))
+            lines = _hypotheses(Record(source.directory(trial.digest)), "valid")
             if lines is not None:
                 texts[trial.arm] = lines
                 if trial.arm == BASE:
@@ -253,6 +270,30 @@ def _samples(trials: Sequence[Trial], source: Source) -> list[Sample]:
     ]
 
 
+def translations(
+    record: Record, name: Scored, root: Path
+) -> tuple[list[str], list[str], list[str]]:
+    """Sources, references and what a finished trial wrote. ConfigError where there is none, or no
+    longer the corpus."""
+    config = read_own(record.config)
+    if config is None:
+        raise ConfigError(f"{record.path}: no trial; it has no config.yaml")
+    data = parse(config.decode("utf-8", "replace"), record.config).data
+    if data.task != "translation":
+        raise ConfigError(f"{record.path}: BLEU is of translations, and data.corpus={data.corpus}")
+    lines = _hypotheses(record, name)
+    if lines is None:
+        raise ConfigError(f"{record.path}: no translations of {name}; is the trial finished?")
+    corpus = Stored(root).corpus(data)
+    part = corpus and corpus.parts.get(name.partition(".")[0])
+    if part is None or len(part) != len(lines):
+        raise ConfigError(
+            f"{record.path}: the sentences that it translated are no longer those of "
+            f"data.corpus={data.corpus}; put its files back"
+        )
+    return part.sources(), part.targets(), lines
+
+
 def _maps(trials: Sequence[Trial], source: Source) -> attention.Shown | None:
     """Attention maps of one seed."""
     first = min(trial.seed for trial in trials)
@@ -267,11 +308,11 @@ def _maps(trials: Sequence[Trial], source: Source) -> attention.Shown | None:
     return attention.choose(found, first)
 
 
-def _valid_hypotheses(record: Record) -> list[str] | None:
+def _hypotheses(record: Record, name: Scored) -> list[str] | None:
     """None where there are none. RecordError where they are no text of the trial's own."""
     refuse_links(record.path)
-    content = read_own(record.hypotheses / "valid.txt")
+    content = read_own(record.hypotheses / f"{name}.txt")
     try:
         return None if content is None else content.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError:
-        raise RecordError(f"{record.hypotheses}/valid.txt: not UTF-8; {REMEDY}") from None
+        raise RecordError(f"{record.hypotheses}/{name}.txt: not UTF-8; {REMEDY}") from None

@@ -21,6 +21,13 @@ LARGEST_PACKED, LARGEST = 2**26, 2**28
 """Bytes of the file, and of what is in it."""
 SUFFIX = ".evidence.json.bz2"
 """Behind the name of the report that it is of."""
+FIRST = ("table2", "table4", "claims", "costs", "views")
+"""Sections that reports had before their evidence named any."""
+LATER = (
+    *("steps", "lengths", "extrapolation", "metrics", "metric_pairs", "tokenizations", "heads"),
+)
+SECTIONS = (*FIRST, *LATER)
+"""Those that a report of this version may have; of an older one no others are built again."""
 REMEDY = "take it from where the report came from, or write both anew with `ablate report`"
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
@@ -51,6 +58,8 @@ class About(Schema):
     command: str
     score: Scored
     rates: list[Rated]
+    sections: list[str] = Field(default=[*FIRST])
+    """Those that the report may have."""
 
 
 class Expected(Schema):
@@ -120,6 +129,8 @@ class Evidence(Schema):
     directories: dict[Digest, Directory]
     hypotheses: dict[Scored, Lines]
     counts: dict[Scored, Counted]
+    lengths: dict[str, list[tuple[int, int]]] = Field(default={})
+    """Part -> tokens of each sentence's source and target, as base's vocabulary cuts them."""
     sequential: list[Content]
     """Sweeps that gave seeds until decided, as `decisions.as_object` has them."""
 

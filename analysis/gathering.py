@@ -18,6 +18,7 @@ from analysis import decisions
 from analysis.counting import read_runs
 from analysis.evidence import (
     LARGEST,
+    SECTIONS,
     About,
     Counted,
     Counts,
@@ -54,7 +55,7 @@ MOST_TRIALS = 1000
 STARTED = ("commit", "dirty", "device")
 ENVIRONMENT = ("python", "versions", "device", "devices", "threads")
 """What is kept of a start and of an environment; hosts, paths and kernels are left out."""
-NAMES: tuple[Scored, ...] = get_args(Scored)
+SCORED: tuple[Scored, ...] = get_args(Scored)
 COUNTS = TypeAdapter(Counts, config=ConfigDict(strict=True))
 
 
@@ -104,12 +105,14 @@ def gather(
             command=heading.command,
             score=made.scored,
             rates=[Rated(**rate._asdict()) for rate in made.rates],
+            sections=[*SECTIONS],
         ),
         trials=[_expected(trial) for trial in trials],
         runs=[Tracked(**run._asdict()) for run in made.tracked if run.run_id in counted],
         directories={one.trial.digest: one.directory for one in found},
         hypotheses=_hypotheses(found),
         counts=_counts(found),
+        lengths=_lengths(made, trials, source),
         sequential=[decisions.as_object(one) for one in made.sequential],
     )
 
@@ -135,7 +138,7 @@ def _found(trial: Trial, source: Source, with_private_texts: bool) -> Iterator[_
         refuse_links(record.path)
         directory = _directory(record)
         if directory is not None:
-            done = NAMES if directory.result else ()
+            done = SCORED if directory.result else ()
             kept = data.task == "parsing" or with_private_texts or not corpora.is_private(data)
             # Where the verifier may lack the references; and of trees, what was repaired.
             counted = data.task == "parsing" or not corpora.is_generated(data)
@@ -155,7 +158,7 @@ def _directory(record: Record) -> Directory | None:
         return None
     starts = [line for line in record.read_attempts() if line["event"] == "start"]
     environment = record.read_json("environment.json") or {}
-    scores = {name: record.read_json(f"scores/{name}.json") for name in NAMES}
+    scores = {name: record.read_json(f"scores/{name}.json") for name in SCORED}
     found = Directory(
         config=config.decode("utf-8", "replace"),
         trial=trial,
@@ -195,7 +198,7 @@ def _counts_of(record: Record, name: Scored) -> Counts | None:
 def _hypotheses(found: Sequence[_Found]) -> dict[Scored, Lines]:
     """Side by side, since trials write much the same of a sentence, which packs well."""
     kept = {}
-    for name in NAMES:
+    for name in SCORED:
         texts = {one.trial.digest: one.lines[name] for one in found if name in one.lines}
         if texts:
             rows = [list(row) for row in zip_longest(*texts.values())]
@@ -203,9 +206,17 @@ def _hypotheses(found: Sequence[_Found]) -> dict[Scored, Lines]:
     return kept
 
 
+def _lengths(
+    made: Table, trials: Sequence[Trial], source: Source
+) -> dict[str, list[tuple[int, int]]]:
+    base = next(trial for trial in trials if trial.arm == made.base.arm)
+    found = {part: source.lengths(base, part) for part in ("valid", "test")}
+    return {part: lengths for part, lengths in found.items() if lengths is not None}
+
+
 def _counts(found: Sequence[_Found]) -> dict[Scored, Counted]:
     kept = {}
-    for name in NAMES:
+    for name in SCORED:
         counts = {one.trial.digest: one.counts[name] for one in found if name in one.counts}
         if counts:
             kept[name] = Counted(trials=[*counts], counts=[*counts.values()])

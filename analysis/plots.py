@@ -30,7 +30,8 @@ class Panel(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One arm over its seeds: mean, lowest and highest at each step that every seed reached."""
+    """One arm over its seeds: mean, lowest and highest at each step that every seed reached, or at
+    each length."""
 
     steps: list[float]
     mean: list[float]
@@ -72,20 +73,25 @@ def differences(table: Table, metric: str, figure: str) -> str:
 def curves(table: Table, histories: pd.DataFrame, metric: str) -> list[Panel]:
     """Learning curves by group, base in each; one vertical scale for all."""
     found = {row.arm: _curve(row, histories, metric) for row in table.rows}
+    return panels(table, found, metric, CURVES.get(metric, metric))
+
+
+def panels(table: Table, found: Mapping[str, Curve], metric: str, heading: str) -> list[Panel]:
+    """Any curves by group, base in each; one vertical scale for all."""
     drawn = {arm: curve for arm, curve in found.items() if curve.steps}
     if not drawn:
         return []
     lost = {row.arm for row in table.rows if row.diverged}
     calm = [curve for arm, curve in drawn.items() if arm not in lost] or [*drawn.values()]
     limits = _limits(calm, metric == PERPLEXITY)
-    panels = []
+    made = []
     for name, numbers in groups(table):
         rows = [table.rows[n] for n in numbers if table.rows[n].arm in drawn]
         rows = [row for row in rows if row is not table.base] or rows
         if rows and (rows != [table.base] or len(drawn) == 1):
             title = name if len(numbers) > 1 or name else rows[0].arm
-            panels.append(_panel(table, rows, drawn, title, metric, limits))
-    return panels
+            made.append(_panel(table, rows, drawn, title, metric, heading, limits))
+    return made
 
 
 def _places(table: Table) -> dict[str, float]:
@@ -169,6 +175,7 @@ def _panel(
     drawn: Mapping[str, Curve],
     title: str,
     metric: str,
+    heading: str,
     limits: tuple[float, float],
 ) -> Panel:
     key: list[tuple[str, bool, str]] = []
@@ -184,9 +191,7 @@ def _panel(
             lost = "" if row.runs or not row.diverged else ", diverged"
             key.append((VARIABLES[colour], dashed, row.arm + lost))
         _scales(axes, metric == PERPLEXITY, limits)
-        return Panel(
-            title, svg.inline(drawing, f"{CURVES.get(metric, metric)}, {title}"), tuple(key)
-        )
+        return Panel(title, svg.inline(drawing, f"{heading}, {title}"), tuple(key))
 
 
 def _draw(axes: Axes, curve: Curve, colour: str, dashed: bool, width: float) -> None:

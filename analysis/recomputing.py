@@ -1,6 +1,7 @@
 """Whether evidence holds together: its scores against what was written, its digests against
 configurations. What it states and what follows from the rest stand side by side."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import Any, Literal, NamedTuple
 from analysis.evidence import Directory, EvidenceError
 from analysis.gathering import STARTED
 from analysis.sources import Unpacked
+from analysis.tables import BASE
 from experiments.study import Trial
 from lit_transformer import parsing, scoring
 from lit_transformer.config import DataConfig
 from lit_transformer.config_io import digest, parse
-from lit_transformer.data import corpora, treebank, trees
+from lit_transformer.data import corpora, translation, treebank, trees, vocab
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.corpora import Corpus
 from lit_transformer.model import cost
-from lit_transformer.record import DAMAGE, Record, RecordError
+from lit_transformer.record import DAMAGE, Record, RecordError, write_bytes
 from lit_transformer.scoring import Scored
 
 How = Literal["hypotheses", "counts", "loss", "configuration", "copy", "nothing"]
@@ -49,6 +51,7 @@ class Check(NamedTuple):
 def checks(source: Unpacked) -> Iterator[Check]:
     """Every check of every trial that a table counts. EvidenceError where a file makes no sense."""
     evidence = source.evidence
+    yield from _of_lengths(source)
     rows = {
         (run.row.get("arm"), run.row.get("seed"), run.row.get("digest")): run.row
         for run in evidence.runs
@@ -137,6 +140,9 @@ def _of_scores(
     recounted = _recounted(source, trial, name, kept)
     if kept and recounted:
         yield Check(f"{where}, counts of {name}", _plain(kept), _plain(recounted), "hypotheses")
+    if recounted and not kept:  # what evidence spares is laid out, so that it is counted once
+        file = Record(source.directory(trial.digest)).counts / f"{name}.json"
+        write_bytes(file, json.dumps(recounted).encode())
     counts, how = (recounted, "hypotheses") if recounted else (kept, "counts")
     if counts:
         scores, signatures = _scores(trial.config.data, counts)
@@ -148,6 +154,10 @@ def _of_scores(
             continue
         value, of = found.get(key, (None, "nothing"))
         yield Check(f"{where}, {name}.{key}", float(stated), value, of)
+    if "tokenized" in content and (lines := _written(source, trial, name)):
+        found_sums = scoring.tokenized(*lines)
+        sums = {key: one._asdict() for key, one in found_sums.items()}
+        yield Check(f"{where}, {name} in other tokens", content["tokenized"], sums, "hypotheses")
     generated = corpora.is_generated(trial.config.data)
     if generated and not recounted:
         yield Check(f"{where}, {name}", "scored", "no hypotheses in the evidence", "copy")
@@ -167,6 +177,32 @@ def _recounted(source: Unpacked, trial: Trial, name: Scored, kept: Counts) -> Co
     if corpus is None or not file.is_file():
         return {}
     return count(trial.config.data, corpus, name, file.read_text("utf-8").split("\n")[:-1], kept)
+
+
+def _written(source: Unpacked, trial: Trial, name: Scored) -> tuple[list[str], list[str]] | None:
+    """A translation and its references, as far as both are here."""
+    file = Record(source.directory(trial.digest)).hypotheses / f"{name}.txt"
+    corpus = source.corpus(trial.config.data)
+    if trial.config.data.task == "parsing" or corpus is None or not file.is_file():
+        return None
+    references = corpus.parts[name.partition(".")[0]].targets()
+    return file.read_text("utf-8").split("\n")[:-1], references
+
+
+def _of_lengths(source: Unpacked) -> Iterator[Check]:
+    """Sentences counted again, where the corpus is generated and its vocabulary trained here is
+    the very one that the trials had."""
+    base = next((trial for trial in source.trials if trial.arm == BASE), source.trials[0])
+    directory = source.evidence.directories.get(base.digest)
+    corpus = source.corpus(base.config.data) if corpora.is_generated(base.config.data) else None
+    known = directory and directory.result.get("vocabulary_sha256")
+    if not source.evidence.lengths or known is None or corpus is None:
+        return
+    words = vocab.train(corpus, base.config.data, source.cache)
+    for part, stated in source.evidence.lengths.items():
+        found = translation.lengths(corpus, words, base.config.data, part)
+        how: How = "configuration" if words.checksum == known else "nothing"
+        yield Check(f"lengths of {part}", stated, found, how)
 
 
 def count(

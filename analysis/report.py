@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +60,8 @@ class Pictures(NamedTuple):
     frontiers: list[tuple[str, Markup]]
     curves: list[tuple[str, list[plots.Panel]]]
     heads: list[plots.Panel]
+    of_sections: Mapping[str, list[tuple[str, list[plots.Panel]]]]
+    """Section's name -> its pictures."""
 
 
 def write(
@@ -76,7 +78,7 @@ def write(
 
     Beside them, for MLflow: overview.md, and figures/ with each picture of the page.
     """
-    pictures = _pictures(table, histories, heads)
+    pictures = _pictures(table, histories, heads, sections)
     texts = {
         "md": rendering.markdown(table, None, sections),
         "csv": rendering.csv_text(table),
@@ -101,7 +103,7 @@ def page(
     sections: Sequence[Section] = (),
 ) -> str:
     """The page, as it stands in `folder`; `histories` are those of `runs.history`."""
-    pictures = _pictures(table, histories, heads)
+    pictures = _pictures(table, histories, heads, sections)
     return _page(table, pictures, samples, maps, places, folder, sections)
 
 
@@ -151,6 +153,7 @@ def _page(
         frontiers=pictures.frontiers,
         curves=pictures.curves,
         heads=pictures.heads,
+        of_sections=pictures.of_sections,
         most_drawn=MOST_DRAWN,
         departures=departures(table),
         provenance=_provenance(table),
@@ -175,14 +178,17 @@ def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
     return found
 
 
-def _pictures(table: Table, histories: pd.DataFrame, heads: Found) -> Pictures:
+def _pictures(
+    table: Table, histories: pd.DataFrame, heads: Found, sections: Sequence[Section]
+) -> Pictures:
     if len(table.rows) > MOST_DRAWN:
-        return Pictures([], [], [], [])
+        return Pictures([], [], [], [], {})
     return Pictures(
         _differences(table),
         _frontiers(table, histories),
         _curves(table, histories),
-        [_marked(panel) for panel in head_plots.pictures(table, heads)],
+        _marked(head_plots.pictures(table, heads)),
+        {section.name: _of_section(table, section) for section in sections},
     )
 
 
@@ -203,24 +209,29 @@ def _frontiers(table: Table, histories: pd.DataFrame) -> list[tuple[str, Markup]
 
 def _curves(table: Table, histories: pd.DataFrame) -> list[tuple[str, list[plots.Panel]]]:
     drawn = [
-        (
-            title,
-            [_marked(panel) for panel in plots.curves(table, histories, metric)],
-        )
+        (title, _marked(plots.curves(table, histories, metric)))
         for metric, title in plots.CURVES.items()
     ]
     return [(title, panels) for title, panels in drawn if panels]
 
 
-def _marked(panel: plots.Panel) -> plots.Panel:
-    return panel._replace(svg=Markup(panel.svg))
+def _of_section(table: Table, section: Section) -> list[tuple[str, list[plots.Panel]]]:
+    drawn = [
+        (title, _marked(plots.panels(table, found, f"{section.name} {title}", title)))
+        for title, found in section.curves.items()
+    ]
+    return [(title, panels) for title, panels in drawn if panels]
+
+
+def _marked(panels: Sequence[plots.Panel]) -> list[plots.Panel]:
+    return [panel._replace(svg=Markup(panel.svg)) for panel in panels]
 
 
 def _write_figures(folder: Path, pictures: Pictures) -> None:
     """Each picture as an SVG file; those of an earlier report are removed."""
     alone = (*pictures.differences, *pictures.frontiers)
     panels = [plots.Panel(title, picture, ()) for title, picture in alone]
-    for title, some in pictures.curves:
+    for title, some in (*pictures.curves, *chain(*pictures.of_sections.values())):
         panels += [panel._replace(title=f"{title}, {panel.title}") for panel in some]
     panels += [panel._replace(title=f"Heads: {panel.title}") for panel in pictures.heads]
     folder.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from analysis.columns import Column
 from analysis.counting import Measure
 from analysis.notes import Note
+from analysis.plots import Curve
 
 
 class Section(NamedTuple):
@@ -22,6 +23,8 @@ class Section(NamedTuple):
     notes: tuple[Note, ...]
     content: Mapping[str, object]
     """What the JSON object has of it."""
+    curves: Mapping[str, Mapping[str, Curve]] = {}
+    """Pictures below the table: title -> arm -> curve."""
 
 
 SPANNING = "one cell of the paper spans the columns"

@@ -1,6 +1,7 @@
 """Where a table's runs, trials and texts are read: where they were made, or from evidence."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -20,11 +21,14 @@ from experiments.sweep import Root
 from lit_transformer import config_io
 from lit_transformer.config import DataConfig, RunConfig
 from lit_transformer.config_io import ConfigError, Given, flatten
-from lit_transformer.data import corpora
+from lit_transformer.data import corpora, translation, vocab
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.corpora import Corpus
 from lit_transformer.data.trees import Linear
-from lit_transformer.record import DAMAGE, Record, write_bytes
+from lit_transformer.record import DAMAGE, Record, RecordError, refuse_links, write_bytes
+from lit_transformer.terminal import printable
+
+_log = logging.getLogger(__name__)
 
 SHAPES = Linear(keeps_tags=True, labels_closing=False, copies_words=False)
 """How trees are written without their words."""
@@ -42,6 +46,10 @@ class Source(Protocol):
     def directory(self, digest: str) -> Path: ...
     def corpus(self, data: DataConfig) -> Corpus | None:
         """The texts as the trials read them; None where they are no longer to be had."""
+
+    def lengths(self, trial: Trial, part: str) -> list[tuple[int, int]] | None:
+        """Tokens of each sentence's source and target, with the end mark, as the trial's
+        vocabulary cuts them; None where there is no such part, text or vocabulary."""
 
     def sequential(self, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
         """Sweeps until decided that some of these trials belong to."""
@@ -72,6 +80,18 @@ class Stored:
         except CorpusError:
             return None
 
+    def lengths(self, trial: Trial, part: str) -> list[tuple[int, int]] | None:
+        file = Record(self.directory(trial.digest)).vocabulary
+        corpus = self.corpus(trial.config.data) if file.is_file() else None
+        if corpus is None or part not in corpus.parts:
+            return None
+        try:
+            refuse_links(file.parent)
+            return translation.lengths(corpus, vocab.load(file), trial.config.data, part)
+        except (CorpusError, RecordError) as error:
+            _log.warning("no lengths of sentences: %s", printable(str(error)))
+            return None
+
 
 @final
 class Unpacked:
@@ -84,7 +104,7 @@ class Unpacked:
         self, evidence: Evidence, folder: Path, given: Mapping[str, Given], cache: Path
     ) -> None:
         self.evidence, self._root = evidence, Root(folder)
-        self._given, self._cache = given, cache
+        self._given, self.cache = given, cache
         self._corpora: dict[str, Corpus | None] = {}
         self.trials = [_trial(evidence, number) for number in range(len(evidence.trials))]
         for digest, directory in evidence.directories.items():
@@ -125,6 +145,9 @@ class Unpacked:
         except DAMAGE as error:
             raise EvidenceError(f"evidence: sequential: {error}") from None
 
+    def lengths(self, trial: Trial, part: str) -> list[tuple[int, int]] | None:
+        return self.evidence.lengths.get(part)
+
     def corpus(self, data: DataConfig) -> Corpus | None:
         key = data.model_dump_json()
         if key not in self._corpora:
@@ -136,7 +159,7 @@ class Unpacked:
         bare = {n: leaf for n, leaf in kept.items() if not n.startswith(PATHS)}
         if data.corpus in ("files", "treebank") and not self._given:
             return None
-        local = corpora.at_hand(config_io.build({**bare, **self._given}).data, self._cache)
+        local = corpora.at_hand(config_io.build({**bare, **self._given}).data, self.cache)
         if local is None:
             return None
         corpora.check(local)
@@ -148,7 +171,7 @@ class Unpacked:
                     f"{name}: what is here has checksum {asked.get(name)}, and the report's trials "
                     f"read {checksum}; correct --set data.folder, or leave it out"
                 )
-        return corpora.prepare(local, self._cache)
+        return corpora.prepare(local, self.cache)
 
     def _texts(self, name: str, texts: Lines) -> dict[str, list[str]]:
         """The lines of each trial; of trees without words none, where there are no words here."""

@@ -77,7 +77,8 @@ def verify(report: Path, named: Path | None, given: Mapping[str, Given], cache: 
             table = _table(found, source)
             curves = assembly.histories(table, source)
             heads = assembly.measured_heads(table, source)
-            sections = assembly.sections(table, [], curves, heads)
+            every = assembly.sections(table, [], curves, heads, source.trials, source)
+            sections = [one for one in every if one.name in found.about.sections]
         except EvidenceError as error:
             raise EvidenceError(f"{path}: {error}") from None
         except (ConfigError, CorpusError, StoreError):
@@ -107,7 +108,7 @@ def beside(report: Path) -> Path:
 
 def _table(found: Evidence, source: Unpacked) -> Table:
     about = found.about
-    given = about.model_dump(exclude={"version", "score", "rates"})
+    given = about.model_dump(exclude={"version", "score", "rates", "sections"})
     heading = Heading(**given, version=str(about.version), versions={})
     rates = [Rate(**rate.model_dump()) for rate in about.rates]
     return assembly.build(heading, source.trials, source, about.score, rates)

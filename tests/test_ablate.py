@@ -600,6 +600,30 @@ def test_translate_gives_a_line_for_a_line(swept: Swept, averaged: list[str]) ->
     assert done.stdout.count("\n") == 4
 
 
+def test_bleu_is_counted_by_hand_for_a_trial_and_for_a_digest(
+    swept: Swept, toy: Toy, tmp_path: Path
+) -> None:
+    page = tmp_path / "new" / "page.html"
+    words = ["bleu", f"{toy.study}/base", "--setting", toy.setting, "--root", swept.root]
+    done = ablate(*words, "--seed", 2, "--sentences", "3,1", "--out", page)
+    assert done.status == 0, done.err
+    assert done.out.count("sacreBLEU: ") == 2
+    assert page.read_text("utf-8").count("<h2>Sentence ") == 2
+    row = in_mlflow(swept.root).query("arm == 'base' and seed == 2").iloc[0]
+    assert f"{row['score.valid.bleu']:.4f}; sacreBLEU: {row['score.valid.bleu']:.4f}" in done.out
+    other = ablate("bleu", row["digest"], "--root", swept.root, "--averaged", "--out", page)
+    assert f"sacreBLEU: {row['score.valid.averaged.bleu']:.4f}" in other.out
+    refused = {
+        ("--seed", 7): "seed 7 in toy: not finished under",
+        ("--sentences", "0"): "--sentences 0: the part has sentences 1 to",
+        ("--sentences", "one"): "--sentences one: numbers such as 3,7,9",
+        ("--part", "test", "--set", "train.steps=9"): "not finished",
+    }
+    for more, message in refused.items():
+        failed = ablate(*words, *more)
+        assert (failed.status, message in failed.err) == (2, True), failed.err
+
+
 def test_translate_writes_a_page_of_where_heads_looked(swept: Swept, tmp_path: Path) -> None:
     digest, page = in_mlflow(swept.root).iloc[0]["digest"], tmp_path / "new" / "page.html"
     words = [ABLATE, "translate", digest, "--root", swept.root, "--attention", page]
@@ -1015,6 +1039,9 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["rerun", "0123"], "0123: no run of this id"),
         (["rerun", "0123", "--trust"], "--trust: goes with --at-commit"),
         (["translate", "0123"], "0123: no run of this id"),
+        (["bleu", "0123"], "0123: no run of this id"),
+        (["bleu", "0123", "--seed", "2"], "a run's id has its seed and its settings"),
+        (["bleu", "table3/base"], "an arm of a study needs --setting"),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
         (["verify", "gone.json"], "gone.json: No such file"),
         (["verify", "gone.json", "--set", "train.steps=1"], "verify takes data.folder"),

@@ -62,6 +62,10 @@ class Made:
             self._corpora[key] = corpora.prepare(data, self.root / "mlruns" / "cache")
         return self._corpora[key]
 
+    def lengths(self, trial: Trial, part: str) -> list[tuple[int, int]]:
+        pairs = self.corpus(trial.config.data).parts[part].pairs()
+        return [(len(one.split()) + 1, len(other.split()) + 1) for one, other in pairs]
+
     def sequential(self, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
         return decisions.read(self.root, study, setting, trials)
 
@@ -121,6 +125,9 @@ class Made:
             "loss": loss,
             "truncated": [2],
         }
+        if data.task == "translation":
+            others = scoring.tokenized(lines, corpus.parts[part].targets())
+            content["tokenized"] = {name: one._asdict() for name, one in others.items()}
         text = "".join(f"{line}\n" for line in lines)
         write_bytes(record.hypotheses / f"{name}.txt", text.encode())
         write_bytes(record.counts / f"{name}.json", json.dumps(counts).encode())

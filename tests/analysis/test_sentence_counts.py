@@ -134,6 +134,6 @@ def test_a_table_of_many_runs_is_not_resampled(
 
 def test_f1_of_sums_is_that_of_counts():
     counts = [brackets.Counts(4, 6, 5), brackets.Counts(0, 3, 0), brackets.Counts(0, 0, 0)]
-    score = sentence_counts.scorer("parsing")
+    score = sentence_counts.SCORERS["f1"]
     for one in counts:
         assert float(score(np.array(one, dtype=float))) == pytest.approx(one.f1)

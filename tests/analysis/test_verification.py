@@ -17,6 +17,7 @@ from analysis import (
     evidence,
     gathering,
     latex,
+    recomputing,
     rendering,
     verification,
     verification_text,
@@ -24,11 +25,12 @@ from analysis import (
 from analysis.evidence import EvidenceError
 from analysis.gathering import gather
 from analysis.rates import known
+from analysis.sources import Unpacked
 from analysis.tables import Table
 from analysis.verification import Difference, differences_of, verify
 from experiments.store import StoreError
 from lit_transformer.config_io import parse_set
-from lit_transformer.data import corpora, treebank
+from lit_transformer.data import corpora, translation, treebank, vocab
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.record import Record
 from tests.analysis.evident import Made, heading, made
@@ -60,7 +62,8 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         curves = assembly.histories(self.table, source)
         heads = assembly.measured_heads(self.table, source)
-        self.sections = more = assembly.sections(self.table, [], curves, heads)
+        more = assembly.sections(self.table, [], curves, heads, source.trials, source)
+        self.sections = more
         self.json.write_text(rendering.json_text(self.table, more), "utf-8")
         (folder / "report.md").write_text(rendering.markdown(self.table, None, more), "utf-8")
         (folder / "report.csv").write_text(rendering.csv_text(self.table), "utf-8")
@@ -211,7 +214,56 @@ def test_counts_and_their_scores_must_agree(mine: Made, tmp_path: Path) -> None:
     found = spoil(
         report, lambda content: content["counts"]["valid"]["counts"][0]["ter"][0].reverse()
     )
-    assert found == ["evidence, row base, seed 1, valid.ter"]
+    assert found[0] == "evidence, row base, seed 1, valid.ter"
+    # A run whose sentences give another score than the recorded one is in no section of them.
+    assert all(one.startswith(("sections.", "report.")) for one in found[1:])
+
+
+def test_lengths_are_counted_again_by_the_vocabulary_of_the_trials(
+    patched: None, tmp_path: Path
+) -> None:
+    source = made(tmp_path, "table3", "grammar", ["base"], ["data.vocabulary_size=200"])
+    report, data = Report(source, tmp_path / "report"), source.trials[0].config.data
+    cache, corpus = tmp_path / "mlruns" / "cache", source.corpus(data)
+    words = vocab.train(corpus, data, cache)
+    content = report.found.model_dump()
+    for directory in content["directories"].values():
+        directory["result"]["vocabulary_sha256"] = words.checksum
+    content["lengths"] = {"valid": translation.lengths(corpus, words, data, "valid")}
+
+    def check(number: int) -> recomputing.Check:
+        found = evidence.Evidence.model_validate(content)
+        unpacked = Unpacked(found, tmp_path / f"unpacked{number}", {}, cache)
+        (one,) = (c for c in recomputing.checks(unpacked) if c.where == "lengths of valid")
+        return one
+
+    assert (check(1).how, check(1).holds) == ("configuration", True)
+    content["lengths"]["valid"][2] = (99, 99)
+    assert not check(2).holds
+    for directory in content["directories"].values():
+        directory["result"]["vocabulary_sha256"] = "of another sentencepiece"
+    assert (check(3).how, check(3).holds) == ("nothing", True)
+
+
+def test_a_report_of_before_has_no_later_sections_and_verifies(copy: Report) -> None:
+    """Its evidence names no sections, nor has it lengths."""
+    first = [one for one in copy.sections if one.name in evidence.FIRST]
+    assert len(first) < len(copy.sections)
+    copy.json.write_text(rendering.json_text(copy.table, first), "utf-8")
+    copy.json.with_suffix(".md").write_text(rendering.markdown(copy.table, None, first), "utf-8")
+    copy.json.with_suffix(".tex").write_text(latex.document(copy.table, first), "utf-8")
+    text = json.loads(bz2.decompress(copy.evidence.read_bytes()))
+    del text["about"]["sections"], text["lengths"]
+    copy.evidence.write_bytes(bz2.compress(json.dumps(text).encode()))
+    assert copy.verified().differences == []
+
+
+def test_a_later_section_that_is_left_out_is_found(copy: Report) -> None:
+    report = json.loads(copy.json.read_text("utf-8"))
+    del report["sections"]["lengths"]
+    copy.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    assert all(one.startswith("sections.lengths.") for one in where(copy.verified()))
+    assert where(copy.verified())
 
 
 def leaves(value: Value, place: tuple[Value, ...] = ()) -> Iterator[tuple[Value, ...]]:
@@ -241,6 +293,8 @@ def test_every_value_that_is_changed_is_found_and_named(grammar: Report) -> None
     text = grammar.json.read_text("utf-8")
     report = json.loads(text)
     places = list(leaves(report))
+    later = [place for place in places if place[0] == "sections"]
+    places = [place for place in places if place[0] != "sections"] + later[::29]
     assert len(places) > 300
     for place in places:
         *path, last = place
@@ -321,6 +375,7 @@ def test_a_changed_hypothesis_is_found(copy: Report) -> None:
         lines["lines"][3][lines["trials"].index(digest)] = "etwas ganz anderes"
 
     named = {f"evidence, row A1, seed 1, test.averaged.{name}" for name in ("bleu", "chrf", "ter")}
+    named.add("evidence, row A1, seed 1, test.averaged in other tokens")
     assert {*spoil(copy, change)} == named
 
 

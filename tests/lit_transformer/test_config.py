@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from lit_transformer.config import (
     NUMERICS,
+    DataConfig,
     DecodeConfig,
     ModelConfig,
     OptimConfig,
@@ -60,6 +61,7 @@ DEFAULTS_OF_NUMERICS_2 = {
     "data.tokenizer": "bpe",
     "data.vocabulary_size": 37_000,
     "data.max_tokens": 256,
+    "data.train_longest": None,
     "train.steps": 100_000,
     "train.tokens_per_batch": 25_000,
     "train.average_last": 5,
@@ -185,3 +187,12 @@ def test_the_longest_sentence_fits_a_batch(key):
     RunConfig(train=TrainConfig(**{key: 256}))
     with pytest.raises(ValidationError, match=rf"train\.{key}=255: .*lower data\.max_tokens"):
         RunConfig(train=TrainConfig(**{key: 255}))
+
+
+def test_training_is_on_no_longer_pairs_than_there_are():
+    with pytest.raises(
+        ValidationError, match=r"train_longest=9: no pair is longer than data\.max_t"
+    ):
+        DataConfig(max_tokens=8, train_longest=9)
+    assert DataConfig(max_tokens=8).longest_trained == 8
+    assert DataConfig(max_tokens=8, train_longest=5).longest_trained == 5

@@ -14,13 +14,18 @@ from sacrebleu.metrics.ter import TER
 from lit_transformer.scoring import (
     MEASURES,
     METRICS,
+    TOKENIZATIONS,
     bleu,
     bleu_of,
+    chrf_of,
     counts,
     of_counts,
     perplexity,
     score,
     sentence_statistics,
+    ter_of,
+    tokenized,
+    tokens,
 )
 
 HYPOTHESES = ["the cat sat on the mat", "he reads a book"]
@@ -167,3 +172,48 @@ def test_bleu_of_the_sentences_sums_is_sacrebleus():
         ours = bleu_of(np.stack([statistics.sum(0), statistics[:2].sum(0)]))
         assert ours[0] == pytest.approx(bleu(hypotheses, references))
         assert ours[1] == pytest.approx(bleu(hypotheses[:2], references[:2]))
+
+
+TEXTS = (
+    ["the cat sat on a mat .", "a dog ran to home today", "no", "yes it is so"],
+    ["the cat", "a dog", "no", ""],
+    ["nothing", "matches", "here", "at all and longer than that"],
+    ["", "", "", ""],
+)
+
+
+@pytest.mark.parametrize("hypotheses", TEXTS)
+@pytest.mark.parametrize(("name", "of_sums"), [("chrf", chrf_of), ("ter", ter_of)])
+def test_chrf_and_ter_of_the_sentences_sums_are_sacrebleus(name, of_sums, hypotheses):
+    references = ["the cat sat on the mat .", "a dog ran home quickly today", "no", "yes it is so"]
+    counted = np.array(counts(hypotheses, references)[name], dtype=float)
+    ours = of_sums(np.stack([counted.sum(0), counted[:2].sum(0)]))
+    assert ours[0] == pytest.approx(getattr(score(hypotheses, references), name))
+    assert ours[1] == pytest.approx(getattr(score(hypotheses[:2], references[:2]), name))
+
+
+def test_ter_without_words_to_reach():
+    assert ter_of(np.array([[0.0, 0.0], [3.0, 0.0]])).tolist() == [0, 100]
+
+
+def test_bleu_under_other_tokens_is_sacrebleus():
+    hypotheses = ["Die Haus-Tür ist zu, sagt er.", "2-mal „genau“ so!"]
+    references = ["Die Haus-Tür ist offen, sagt er.", "2-mal „genau“ das!"]
+    found = tokenized(hypotheses, references)
+    assert found.keys() == TOKENIZATIONS.keys()
+    for name in ("13a", "intl", "char", "none"):
+        metric = BLEU(tokenize=name, force=True)
+        wanted = metric.corpus_score(hypotheses, [references]).score
+        assert float(bleu_of(np.array(found[name].sums))) == pytest.approx(wanted)
+        assert found[name].signature == str(metric.get_signature())
+
+
+def test_compounds_are_split_as_the_papers_script_splits_them():
+    (hypothesis, reference) = "Die Haus-Tür ist zu .", "Die Keller-Tür ist zu ."
+    (words,) = {one.sums[0] for one in [tokenized([hypothesis], [reference])["compounds"]]}
+    assert tokens(hypothesis) == ["Die", "Haus-Tür", "ist", "zu", "."]
+    assert words == 7  # Die Haus ##AT##-##AT## Tür ist zu .
+    found = tokenized([hypothesis], [reference])
+    assert found["compounds"].sums[2] == 6  # all but Haus; unsplit, all of five but one word
+    assert found["13a"].sums[2] == 4
+    assert "tok:13a+compounds" in found["compounds"].signature

@@ -68,6 +68,26 @@ def test_training_pairs_over_the_limit_are_left_out_and_counted(write_corpus, pr
         tokenize(corpus, made, shorter, "train", tmp_path / "cache")
 
 
+def test_train_longest_leaves_out_of_training_alone(write_corpus, prepared, tmp_path):
+    data = write_corpus()
+    corpus, made = prepared(data)
+    both = {
+        name: np.array(translation.lengths(corpus, made, data, name)) for name in ("train", "valid")
+    }
+    limit = 10
+    short = data.model_copy(update={"train_longest": limit})
+    train = tokenize(corpus, made, short, "train", tmp_path / "cache")
+    kept = both["train"][both["train"].max(1) <= limit]
+    assert np.array_equal(np.stack([train.source_lengths, train.target_lengths], 1), kept)
+    assert train.skipped == len(both["train"]) - len(kept) > 0
+    valid = tokenize(corpus, made, short, "valid", tmp_path / "cache")
+    assert np.array_equal(np.stack([valid.source_lengths, valid.target_lengths], 1), both["valid"])
+    assert (both["valid"].max(1) > limit).any()
+    too_short = data.model_copy(update={"train_longest": 1})
+    with pytest.raises(CorpusError, match=r"more than data\.train_longest=1 tokens; raise data\.t"):
+        tokenize(corpus, made, too_short, "train", tmp_path / "cache")
+
+
 def test_evaluation_sources_are_cut_and_targets_kept(write_corpus, prepared, tmp_path):
     data = write_corpus(max_tokens=4)
     corpus, made = prepared(data)

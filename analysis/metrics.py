@@ -1,0 +1,241 @@
+"""Where metrics disagree on the order of rows, and whether more than noise does.
+
+Two rows are ordered by the means over their seeds. A disagreement is beyond noise where both
+metrics tell the two rows apart, each its own way: the larger of the two p-values is that of the
+pair, corrected over all pairs of the table.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from analysis.columns import NOTHING, Cell, Column, Symbol, signed
+from analysis.notes import Note
+from analysis.sections import Section
+from analysis.sentence_counts import SCORERS, Runs, sentences
+from analysis.sentences import Resampled, compare, resampled, weights
+from analysis.significance import LEVEL, holm
+from analysis.tables import Table
+from analysis.verdicts import digits, probability
+from lit_transformer.scoring import METRICS, Scored
+
+MAIN, OTHERS = "bleu", ("chrf", "ter")
+MOST_SHOWN = 30
+"""Pairs that are listed; the rest is counted."""
+
+
+class Difference(NamedTuple):
+    """Of a pair of rows by one metric, the first less the second; above 0: the first is better."""
+
+    value: float
+    low: float
+    """95 %, over resampled sentences."""
+    high: float
+    p: float
+    """Over seeds and sentences; with one seed over sentences."""
+
+
+class Pair(NamedTuple):
+    """Two rows, the one that BLEU calls better first."""
+
+    better: str
+    worse: str
+    by: Mapping[str, Difference]
+    """Metric -> difference."""
+
+    def is_reversed(self, metric: str) -> bool:
+        return self.by[MAIN].value > 0 > self.by[metric].value
+
+
+def sections(table: Table, read: Mapping[Scored, Runs]) -> list[Section]:
+    """How far metrics agree, and the pairs on which they do not; of translations alone."""
+    runs = read.get(table.scored, {})
+    if table.task != "translation" or len(runs) < 2:
+        return []
+    found = pairs(runs)
+    beyond = {metric: beyond_noise(found, metric) for metric in OTHERS}
+    apart = [pair for pair in found if any(pair.is_reversed(metric) for metric in OTHERS)]
+    apart.sort(key=lambda pair: -max(_strength(pair, metric) for metric in OTHERS))
+    return [_summary(table, found, beyond), *([_listed(table, apart, beyond)] if apart else [])]
+
+
+def pairs(runs: Runs) -> list[Pair]:
+    """Every two arms by every metric."""
+    first = next(one for some in runs.values() for one in some.values())
+    drawn = weights(sentences(first))
+    scored = {
+        (arm, metric): _turned(
+            resampled([one[metric] for one in some.values()], drawn, SCORERS[metric]), metric
+        )
+        for arm, some in runs.items()
+        for metric in (MAIN, *OTHERS)
+    }
+    found = []
+    for one, other in combinations(runs, 2):
+        by = {m: _difference(scored[one, m], scored[other, m]) for m in (MAIN, *OTHERS)}
+        if by[MAIN].value >= 0:
+            found.append(Pair(one, other, by))
+        else:
+            found.append(Pair(other, one, {m: _mirrored(some) for m, some in by.items()}))
+    return found
+
+
+def beyond_noise(found: Sequence[Pair], metric: str) -> dict[tuple[str, str], float]:
+    """p of each reversed pair by this metric, after Holm's correction over all pairs."""
+    keys = {f"{number}": pair for number, pair in enumerate(found)}
+    p_values = {
+        key: max(pair.by[MAIN].p, pair.by[metric].p) if pair.is_reversed(metric) else 1.0
+        for key, pair in keys.items()
+    }
+    corrected = holm(p_values)
+    return {
+        (pair.better, pair.worse): corrected[key]
+        for key, pair in keys.items()
+        if pair.is_reversed(metric)
+    }
+
+
+def _turned(found: Resampled, metric: str) -> Resampled:
+    """Higher is better."""
+    if METRICS[f"valid.{metric}"].higher_is_better:
+        return found
+    return Resampled(-found.scores_R, -found.scores_RN)
+
+
+def _difference(one: Resampled, other: Resampled) -> Difference:
+    test = compare(one, other)
+    apart_N = one.scores_RN.mean(0) - other.scores_RN.mean(0)
+    low, high = np.percentile(apart_N, [2.5, 97.5])
+    value = float(one.scores_R.mean() - other.scores_R.mean())
+    return Difference(
+        value, float(low), float(high), test.p if test.p_both is None else test.p_both
+    )
+
+
+def _mirrored(one: Difference) -> Difference:
+    return Difference(-one.value, -one.high, -one.low, one.p)
+
+
+def _strength(pair: Pair, metric: str) -> float:
+    return -max(pair.by[MAIN].p, pair.by[metric].p) if pair.is_reversed(metric) else -2.0
+
+
+def _summary(
+    table: Table, found: Sequence[Pair], beyond: Mapping[str, Mapping[tuple[str, str], float]]
+) -> Section:
+    counts = {
+        metric: {
+            "pairs": len(found),
+            "reversed": len(beyond[metric]),
+            "beyond_noise": sum(p < LEVEL for p in beyond[metric].values()),
+        }
+        for metric in OTHERS
+    }
+    heads = {
+        "pairs": "pairs of rows",
+        "reversed": "ordered otherwise",
+        "beyond_noise": "beyond noise",
+    }
+    names = tuple(Cell(_name(metric), "", float(n), "") for n, metric in enumerate(OTHERS))
+    columns = [
+        Column(
+            "ours",
+            key,
+            NOTHING,
+            Symbol(head, "", key),
+            tuple(_count(counts[m][key]) for m in OTHERS),
+        )
+        for key, head in heads.items()
+    ]
+    text = (
+        f"Every two rows, ordered by their means on {table.scored}: how often the metric orders "
+        "them otherwise than BLEU. Beyond noise: both metrics tell the two apart, each its own "
+        "way, over seeds and resampled sentences (with one seed: over sentences, of these very "
+        f"models), Holm's correction over all pairs, level {100 * LEVEL:g} %."
+    )
+    return Section(
+        name="metrics",
+        title="Where metrics disagree on the order of rows",
+        leads=False,
+        columns=(Column("arm", "metric", NOTHING, Symbol("against BLEU", "", ""), names), *columns),
+        blocks=((0, 1),),
+        notes=(Note("", text, ""),),
+        content={"score": table.scored, "counts": counts},
+    )
+
+
+def _count(number: int) -> Cell:
+    return Cell(f"{number}", "", float(number), "")
+
+
+def _listed(
+    table: Table, apart: Sequence[Pair], beyond: Mapping[str, Mapping[tuple[str, str], float]]
+) -> Section:
+    shown = apart[:MOST_SHOWN]
+    names = tuple(
+        Cell(f"{pair.better} > {pair.worse}", "", float(n), "") for n, pair in enumerate(shown)
+    )
+    columns = [Column("arm", "pair", NOTHING, Symbol("BLEU says", "", ""), names)]
+    for metric in (MAIN, *OTHERS):
+        top = Symbol(f"Δ{_name(metric)}", "", "the first less the second")
+        cells = tuple(_difference_cell(pair, metric) for pair in shown)
+        columns.append(Column("ours", metric, top, Symbol("95 %", "", "over sentences"), cells))
+        if metric != MAIN:
+            told = tuple(_p_cell(beyond[metric].get((pair.better, pair.worse))) for pair in shown)
+            head = Symbol("p otherwise", "", "that both tell the two apart, corrected")
+            columns.append(Column("ours", f"{metric}.p", top, head, told))
+    text = (
+        "Rows that BLEU orders one way and chrF2 or TER the other, the least doubtful first; Δ "
+        "with its 95 % over resampled sentences; TER is better when lower. No p: ordered as by "
+        "BLEU."
+    )
+    if len(apart) > len(shown):
+        text += f" {len(apart) - len(shown)} more pairs are not listed."
+    return Section(
+        name="metric_pairs",
+        title="Rows that metrics order differently",
+        leads=False,
+        columns=tuple(columns),
+        blocks=(tuple(range(len(shown))),),
+        notes=(Note("", text, ""),),
+        content={
+            "pairs": [
+                {
+                    "better": pair.better,
+                    "worse": pair.worse,
+                    "differences": {metric: _object(pair, metric) for metric in (MAIN, *OTHERS)},
+                    "p": {
+                        metric: digits(beyond[metric].get((pair.better, pair.worse)))
+                        for metric in OTHERS
+                    },
+                }
+                for pair in shown
+            ]
+        },
+    )
+
+
+def _stated(pair: Pair, metric: str) -> Difference:
+    """In the metric's own direction: a TER that is lower has a difference below 0."""
+    one = pair.by[metric]
+    return one if METRICS[f"valid.{metric}"].higher_is_better else _mirrored(one)
+
+
+def _difference_cell(pair: Pair, metric: str) -> Cell:
+    one = _stated(pair, metric)
+    spread = f"{signed(one.low, 1)} to {signed(one.high, 1)}"
+    return Cell(signed(one.value, 2), spread, one.value, f"alone {probability(one.p)}")
+
+
+def _p_cell(p: float | None) -> Cell:
+    return Cell("", "", None, "") if p is None else Cell(probability(p)[2:], "", p, "")
+
+
+def _object(pair: Pair, metric: str) -> dict[str, object]:
+    return {name: digits(number) for name, number in _stated(pair, metric)._asdict().items()}
+
+
+def _name(metric: str) -> str:
+    return METRICS[f"valid.{metric}"].unit

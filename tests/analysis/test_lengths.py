@@ -1,0 +1,215 @@
+"""Buckets hold every sentence once; a bucket's score is sacreBLEU's of its sentences."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import assembly, extrapolation, lengths, metrics, sentence_counts, tokenizations
+from analysis.evidence import SECTIONS
+from analysis.lengths import cuts, ends
+from analysis.metrics import MAIN, OTHERS, beyond_noise, pairs
+from analysis.rates import known
+from analysis.tables import Table
+from lit_transformer import scoring
+from tests.analysis.evident import Made, heading, made
+from tests.analysis.test_verification import small
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    with pytest.MonkeyPatch.context() as patch:
+        small(patch)
+        found = made(
+            tmp_path_factory.mktemp("made"),
+            "extrapolation",
+            "grammar",
+            ["base", "alibi", "all-lengths"],
+            [],
+        )
+        for trial in found.trials:
+            found.corpus(trial.config.data)
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(source: Made) -> Table:
+    return assembly.build(heading(source), source.trials, source, "valid", known([]))
+
+
+def test_every_sentence_is_in_one_bucket_of_its_length() -> None:
+    of = np.random.default_rng(1).integers(4, 40, size=300)
+    for buckets in (cuts(of, ends(of)), cuts(of, [10, 20])):
+        together = np.concatenate([one.sentences for one in buckets])
+        assert sorted(together.tolist()) == list(range(300))
+        for one in buckets:
+            here = of[one.sentences]
+            assert here.min() > one.over
+            assert one.to is None or here.max() <= one.to
+            assert one.mean == pytest.approx(here.mean())
+
+
+def test_quarters_hold_a_quarter_where_lengths_differ() -> None:
+    of = np.arange(1, 201)
+    buckets = cuts(of, ends(of))
+    assert [len(one.sentences) for one in buckets] == [50, 50, 50, 30, 20]
+    assert [one.name for one in buckets] == [
+        "to 50",
+        "51 to 100",
+        "101 to 150",
+        "151 to 180",
+        "over 180",
+    ]
+
+
+def test_equal_lengths_are_one_bucket() -> None:
+    (only,) = cuts(np.full(9, 7), ends(np.full(9, 7)))
+    assert (only.over, only.to, len(only.sentences)) == (0, 7, 9)
+
+
+def test_a_bucket_scores_as_sacrebleu_scores_its_sentences(source: Made, table: Table) -> None:
+    read = sentence_counts.of_parts(table, source.trials, source)
+    section = lengths.section(table, source.trials, source, read)
+    assert section is not None
+    trial = next(t for t in source.trials if t.arm == "alibi" and t.seed == 2)
+    cut = ends(np.array(source.lengths(trial, "valid"))[:, 0])
+    for name in ("valid", "test"):
+        pairs_of = source.lengths(trial, name)
+        references = source.corpus(trial.config.data).parts[name].targets()
+        file = source.directory(trial.digest) / "hypotheses" / f"{name}.txt"
+        lines = file.read_text().split("\n")[:-1]
+        (row,) = (row for row in section.content["rows"] if row["arm"] == "alibi")
+        for bucket, bleu, chrf in zip(
+            cuts(np.array(pairs_of)[:, 0], cut),
+            row[f"{name}.bleu"],
+            row[f"{name}.chrf"],
+            strict=True,
+        ):
+            here = [[side[n] for n in bucket.sentences] for side in (lines, references)]
+            wanted = scoring.score(*here)
+            assert bleu["values"][1] == pytest.approx(wanted.bleu, rel=1e-5)
+            assert chrf["values"][1] == pytest.approx(wanted.chrf, rel=1e-5)
+            assert bleu["sentences"][0] <= bleu["sentences"][1]
+
+
+def test_within_and_beyond_are_the_pairs_that_training_takes_and_leaves(
+    source: Made, table: Table
+) -> None:
+    read = sentence_counts.of_parts(table, source.trials, source)
+    section = extrapolation.section(table, source.trials, source, read)
+    assert section is not None
+    assert section.content["limits"] == [14]
+    both = np.array(source.lengths(source.trials[0], "valid"))
+    kept = int((both <= 14).all(1).sum())
+    sizes = [bucket["sentences"] for bucket in section.content["buckets"]["valid"]]
+    assert sizes == [kept, len(both) - kept]
+    assert set(section.content["beyond"]["valid"]) == {"alibi", "all-lengths"}
+    assert "Trained on all lengths: all-lengths" in section.notes[0].text
+
+
+def test_no_limit_no_such_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(monkeypatch)
+    found = made(tmp_path, "table3", "grammar", ["base", "A1"], [])
+    table = assembly.build(heading(found), found.trials, found, "valid", known([]))
+    read = sentence_counts.of_parts(table, found.trials, found)
+    assert extrapolation.section(table, found.trials, found, read) is None
+
+
+def counts_of(lines: list[str], references: list[str]) -> dict[str, np.ndarray]:
+    return {k: np.array(v, float) for k, v in scoring.counts(lines, references).items()}
+
+
+def test_metrics_that_order_two_rows_each_its_own_way_disagree_beyond_noise() -> None:
+    """One row has half the words exactly; the other every word but for its last letter."""
+    references = [f"alpha{n} bravo{n} charlie{n} delta{n} echo{n} foxtrot{n}" for n in range(60)]
+    exact = [" ".join(line.split()[:4]) for line in references]
+    nearly = [line.replace("o", "e") + "s" for line in references]
+    runs = {
+        "exact": {1: counts_of(exact, references)},
+        "nearly": {1: counts_of(nearly, references)},
+    }
+    (pair,) = pairs(runs)
+    assert (pair.better, pair.worse) == ("exact", "nearly")
+    assert pair.by[MAIN].value == pytest.approx(
+        scoring.bleu(exact, references) - scoring.bleu(nearly, references)
+    )
+    gap = scoring.score(exact, references).chrf - scoring.score(nearly, references).chrf
+    assert pair.by["chrf"].value == pytest.approx(gap)
+    assert pair.is_reversed("chrf") == (gap < 0)
+    ter = scoring.score(nearly, references).ter - scoring.score(exact, references).ter
+    assert pair.by["ter"].value == pytest.approx(ter)
+    found = beyond_noise([pair], "chrf")
+    assert (gap < 0) == bool(found)
+    assert all(p < 0.05 for p in found.values())
+
+
+def test_equal_translations_are_no_disagreement() -> None:
+    references = ["a b c d e f", "g h i j k"]
+    same = counts_of(["a b c d e", "g h j k"], references)
+    (pair,) = pairs({"one": {1: same}, "other": {1: same}})
+    assert not any(pair.is_reversed(metric) for metric in OTHERS)
+
+
+def test_noise_is_not_called_disagreement() -> None:
+    """Two rows whose few errors differ by chance alone."""
+    chance = np.random.default_rng(7)
+    references = [" ".join(f"w{chance.integers(50)}" for _ in range(12)) for _ in range(80)]
+
+    def worse() -> list[str]:
+        return [
+            " ".join(
+                w if chance.random() > 0.2 else "x" * int(chance.integers(1, 9)) for w in r.split()
+            )
+            for r in references
+        ]
+
+    runs = {arm: {1: counts_of(worse(), references)} for arm in "abcdef"}
+    found = pairs(runs)
+    assert len(found) == 15
+    for metric in OTHERS:
+        assert all(p >= 0.05 for p in beyond_noise(found, metric).values())
+
+
+def test_the_sections_say_how_far_metrics_agree(source: Made, table: Table) -> None:
+    read = sentence_counts.of_parts(table, source.trials, source)
+    first, *rest = metrics.sections(table, read)
+    assert first.content["counts"]["chrf"]["pairs"] == 3
+    assert len(rest) == bool(sum(c["reversed"] for c in first.content["counts"].values()))
+
+
+def test_other_tokens_have_sacrebleu_s_scores_in_a_section_of_their_own(
+    source: Made, table: Table
+) -> None:
+    section = tokenizations.section(table, source)
+    assert section is not None
+    trial = source.trials[0]
+    references = source.corpus(trial.config.data).parts["valid"].targets()
+    file = source.directory(trial.digest) / "hypotheses" / "valid.txt"
+    wanted = scoring.tokenized(file.read_text().split("\n")[:-1], references)
+    row = section.content["rows"][0]
+    for name, one in wanted.items():
+        assert row[name]["values"][0] == pytest.approx(
+            float(scoring.bleu_of(np.array(one.sums))), rel=1e-5
+        )
+        assert section.content["signatures"][name] == one.signature
+    assert row["13a"]["values"][0] == pytest.approx(table.rows[0].scores("valid.bleu")[0], rel=1e-5)
+
+
+def test_trials_that_kept_no_such_sums_have_no_section(tmp_path: Path, monkeypatch) -> None:
+    small(monkeypatch)
+    found = made(tmp_path, "table3", "grammar", ["base"], [])
+    for trial in found.trials:
+        file = found.directory(trial.digest) / "scores" / "valid.json"
+        content = json.loads(file.read_text())
+        del content["tokenized"]
+        file.write_text(json.dumps(content))
+    table = assembly.build(heading(found), found.trials, found, "valid", known([]))
+    assert tokenizations.section(table, found) is None
+
+
+def test_evidence_names_every_section(source: Made, table: Table) -> None:
+    curves = assembly.histories(table, source)
+    every = assembly.sections(table, [], curves, {}, source.trials, source)
+    assert {one.name for one in every} <= {*SECTIONS}
+    assert {"lengths", "extrapolation", "metrics", "tokenizations"} <= {one.name for one in every}
