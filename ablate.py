@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from experiments.search import Searching
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
+    from experiments.tuner import Tuning
     from lit_transformer.config import Task
     from lit_transformer.config_io import Given
     from lit_transformer.heads import Heads
@@ -155,22 +156,26 @@ def sweep(
         raise _usage("--json goes with --dry-run; for the results use `ablate report --json`")
     _check_until(until, seeds, most_seeds, margin)
     chosen, where = _load(study, setting, recipe)
-    deciding = searching = None
+    deciding: Deciding | None = None
+    searching: Searching | Tuning | None = None
     trials: list[Trial] = []
     if chosen.search:
         searching = _searching(chosen, where, seeds or "1", until, only, sets, root)
+    elif chosen.tune:
+        searching = _tuning(chosen, where, seeds or "1", until, only, sets, root)
     elif until:
         deciding = _deciding(chosen, where, most_seeds, margin, only, sets, root)
         trials = deciding.first
     else:
-        trials = _expand(chosen, where, seeds or "1", only, sets, root)
+        trials = _expand(chosen, where, seeds or "1", only, sets)
     done = _sweep(
         trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding, searching
     )
     if dry_run:
         return
     if searching:
-        trials = _expand(chosen, where, seeds or "1", only, sets, root)
+        chosen = _with_found(chosen, where, seeds or "1", only, sets, root)
+        trials = _expand(chosen, where, seeds or "1", only, sets)
     from experiments import mirror
     from experiments.store import StoreError
 
@@ -228,8 +233,14 @@ def plan(
     _check_positive("--difference", difference)
     chosen, where = _load(study, setting, recipe)
     if chosen.search:
-        raise _usage(f"{chosen.name} is a search: its trials are not known ahead; sweep --dry-run")
-    trials = _expand(chosen, where, seeds, only, sets, root)
+        searching = _searching(chosen, where, seeds, None, only, sets, root)
+        _plan_searches(searching, root, gpus, trials_per_gpu, at_once, fresh, as_json)
+        return
+    if chosen.tune:
+        tuning = _tuning(chosen, where, seeds, None, only, sets, root)
+        _plan_searches(tuning, root, gpus, trials_per_gpu, at_once, fresh, as_json)
+        return
+    trials = _expand(chosen, where, seeds, only, sets)
     planned, slots, told = _check_and_plan(trials, root, gpus, trials_per_gpu, at_once)
     say = _say_on_stderr if as_json else _say
     if not as_json:
@@ -242,16 +253,56 @@ def plan(
         content = {**plan_display.plan_json(outlook), "power": prospects.as_object(found)}
         print(json.dumps(content, indent=1))
         return
+    _tell_outlook(outlook)
+    if found:
+        _console().print(prospects.grid(found, count))
+    for line in prospects.lines(found, count, made):
+        _say(line)
+
+
+def _plan_searches(
+    searching: Searching | Tuning,
+    root: Path,
+    gpus: str | None,
+    trials_per_gpu: str,
+    at_once: int | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """What searches take at most; what a row's seeds can show is not known before its scores."""
+    from experiments import bounds, plan_display
+
+    _, slots, told = _check_and_plan(searching.outline(), root, gpus, trials_per_gpu, at_once)
+    items, found = searching.ahead()
+    say = _say_on_stderr if as_json else _say
+    if not as_json:
+        for line in (*searching.plan(), *told):
+            _say(line)
+    outlook = _measured(items, root, slots, at_once, fresh, say)
+    if as_json:
+        searches = [
+            {**search, "bound": bound}
+            for search, bound in zip(
+                searching.as_objects(), bounds.as_objects(found, outlook), strict=True
+            )
+        ]
+        content = {**plan_display.plan_json(outlook), "searches": searches, "power": []}
+        print(json.dumps(content, indent=1))
+        return
+    _tell_outlook(outlook)
+    for line in bounds.lines(found, outlook):
+        _say(line)
+
+
+def _tell_outlook(outlook: Outlook) -> None:
+    from experiments import plan_display
+
     console = _console()
     if outlook.to_run:
         console.print(plan_display.arms_table(outlook))
     if outlook.comparison:
         console.print(plan_display.compared_table(outlook))
     for line in (*plan_display.lines(outlook), *_comparison(outlook)):
-        _say(line)
-    if found:
-        console.print(prospects.grid(found, count))
-    for line in prospects.lines(found, count, made):
         _say(line)
 
 
@@ -277,7 +328,7 @@ def prepare(
     if chosen.search:
         trials = [check_search(chosen, where, 1, _overrides(sets))]
     else:
-        trials = _expand(chosen, where, "1", only, sets, root)
+        trials = _expand(chosen, where, "1", only, sets)
     sweep.check(trials)
     store.check(root)
     sweep.prepare(trials, sweep.Root(root), print)
@@ -372,9 +423,11 @@ def status(
     from experiments.sweep import Root, plan
 
     chosen, where = _load(study, setting, recipe)
-    trials = _expand(chosen, where, seeds or "1", only, sets, root)
+    chosen = _with_found(chosen, where, seeds or "1", only, sets, root)
+    trials = _expand(chosen, where, seeds or "1", only, sets)
     if not seeds and (root / "mlruns" / "sequential").is_dir():  # else nobody needs numpy
         trials = _given(chosen, where, trials, only, sets, root)
+    trials = [*trials, *_tuned_with(chosen, where, only, sets, root)]
     planned, stale = plan(trials, Root(root)), mirror.stale(root, trials)
     planned = [
         item._replace(settled=item.trial.group == SUGGESTED and item.state.kind == "pruned")
@@ -427,8 +480,10 @@ def report(
     loaded = [_load(study, name, recipe) for name in (setting, *(beside or ()))]
     _check_beside([where.name for _, where in loaded], loaded[0][0].name)
     tables = []
-    for name, (chosen, where) in zip((setting, *(beside or ())), loaded, strict=True):
-        trials = _expand(chosen, where, seeds or _seeds_run(root, chosen, where), only, sets, root)
+    for name, (loaded_study, where) in zip((setting, *(beside or ())), loaded, strict=True):
+        told = seeds or _seeds_run(root, loaded_study, where)
+        chosen = _with_found(loaded_study, where, told, only, sets, root)
+        trials = _expand(chosen, where, told, only, sets)
         words: Sequence[str] = ()
         if not seeds:
             sequential = decisions.read(root, chosen.name, where.name, trials)
@@ -799,17 +854,48 @@ def _load(study: str, setting: str, recipe: str | None) -> tuple[Study, Setting]
 
 
 def _expand(
-    study: Study, setting: Setting, seeds: str, only: str, sets: Sequence[str] | None, root: Path
+    study: Study, setting: Setting, seeds: str, only: str, sets: Sequence[str] | None
 ) -> list[Trial]:
-    """Every trial; of a search those that it has suggested, best first."""
-    from experiments import suggestions
+    """Every trial; of a search those that it has suggested, best first, if they were read."""
+    from experiments.space import TUNED
     from experiments.study import expand
 
-    arms = [arm.strip() for arm in only.split(",") if arm.strip()]
-    given, numbers = _overrides(sets), _parse_seeds(seeds)
+    arms = _names(only)
+    if arms and study.tune:
+        arms += [arm.id for arm in study.arms if arm.group == TUNED]
+    return expand(study, setting, _parse_seeds(seeds), arms, _overrides(sets))
+
+
+def _with_found(
+    study: Study, setting: Setting, seeds: str, only: str, sets: Sequence[str] | None, root: Path
+) -> Study:
+    """The study with what its searches have found so far; others as they are."""
+    from experiments import suggestions, tuning
+
     if study.search:
-        study = suggestions.asked(study, setting, _one_seed(study, seeds), given, root)
-    return expand(study, setting, numbers, arms, given)
+        return suggestions.asked(study, setting, _one_seed(study, seeds), _overrides(sets), root)
+    if study.tune:
+        return tuning.asked(study, setting, _names(only), _overrides(sets), root)
+    return study
+
+
+def _tuned_with(
+    study: Study, setting: Setting, only: str, sets: Sequence[str] | None, root: Path
+) -> list[Trial]:
+    """Trials that rows of a study which tunes them were searched with so far."""
+    from experiments import suggestions, tuning
+    from experiments.study import expand
+
+    if study.tune is None:
+        return []
+    seed, given = tuning.seed(study), _overrides(sets)
+    rows = tuning.studies(study, setting, _names(only))
+    found = [suggestions.asked(one, setting, seed, given, root) for one in rows]
+    return [t for one in found if one.arms for t in expand(one, setting, [seed], [], given)]
+
+
+def _names(only: str) -> list[str]:
+    return [arm.strip() for arm in only.split(",") if arm.strip()]
 
 
 def _one_seed(study: Study, seeds: str) -> int:
@@ -834,6 +920,23 @@ def _searching(
     from experiments.search import Searching
 
     return Searching(study, setting, _one_seed(study, seeds), _overrides(sets), root)
+
+
+def _tuning(
+    study: Study,
+    setting: Setting,
+    seeds: str,
+    until: str | None,
+    only: str,
+    sets: Sequence[str] | None,
+    root: Path,
+) -> Tuning:
+    if until:
+        raise _usage(f"--until {until}: {study.name} tunes its rows; give the seeds with --seeds")
+    from experiments.tuner import Tuning
+
+    numbers = _parse_seeds(seeds)
+    return Tuning(study, setting, numbers, _names(only), _overrides(sets), root)
 
 
 def _overrides(sets: Sequence[str] | None) -> Mapping[str, Given]:
@@ -893,7 +996,7 @@ def _deciding(
     if only and BASE in {arm.id for arm in study.arms} - {arm.strip() for arm in only.split(",")}:
         raise _usage(f"--only {only}: verdicts are against {BASE}; name it too")
     most = sequential.MOST_SEEDS if most_seeds is None else most_seeds
-    trials = _expand(study, setting, str(most), only, sets, root)
+    trials = _expand(study, setting, str(most), only, sets)
     within = significance.MARGIN if margin is None else margin
     return Deciding(trials, study.score, most, within or None, root)
 
@@ -913,7 +1016,7 @@ def _given(
     most = max((one.design.most_seeds for one in found), default=1)
     known = {trial.digest for trial in first}
     known |= {digest for one in found for own in one.given.values() for digest in own}
-    trials = _expand(study, setting, str(most), only, sets, root)
+    trials = _expand(study, setting, str(most), only, sets)
     return [trial for trial in trials if trial.digest in known]
 
 
@@ -922,6 +1025,11 @@ def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
     from experiments import store
 
     found = runs.seeds(store.uri(root), study.name, setting.name)
+    if study.search and len(found) > 1:
+        raise _usage(
+            f"{study.name} in {setting.name} was searched with seeds {', '.join(map(str, found))}, "
+            f"each a search of its own: choose one, as --seeds {found[0]},"
+        )
     return ",".join(map(str, found)) + "," if found else "1"
 
 
@@ -1063,12 +1171,12 @@ def _sweep(
     dry_run: bool,
     as_json: bool,
     deciding: Deciding | None = None,
-    searching: Searching | None = None,
+    searching: Searching | Tuning | None = None,
 ) -> bool:
     """Plan and run -> whether every trial is over: finished, or diverged."""
     from experiments import display, planning, sweep
 
-    some = [searching.base] * searching.trials if searching else trials
+    some = searching.outline() if searching else trials
     planned, slots, told = _check_and_plan(some, root, gpus, trials_per_gpu, at_once)
     if searching:
         planned, told = searching.planned(), [*searching.plan(), *told]
@@ -1076,7 +1184,9 @@ def _sweep(
         told = [*deciding.plan(), *told]
         planned = sweep.grown(planned, sweep.Root(root), deciding, told.append)
     if as_json:
-        print(json.dumps(display.plan_json(planned, deciding and deciding.as_object()), indent=1))
+        sequential = deciding.as_object() if deciding else None
+        searches = searching.as_objects() if searching else ()
+        print(json.dumps(display.plan_json(planned, sequential, searches), indent=1))
         return True
     _tell_plan(planned, told)
     if dry_run:
@@ -1124,7 +1234,7 @@ def _carry_out(
     slots: Sequence[Slot],
     at_once: int | None,
     deciding: Deciding | None = None,
-    searching: Searching | None = None,
+    searching: Searching | Tuning | None = None,
 ) -> bool:
     """Run what is not over -> whether everything is then; of a search, whether all is told."""
     from experiments import display, mirror, sweep
@@ -1137,7 +1247,7 @@ def _carry_out(
         refuse_links(item.record.path)
     todo = [item.trial for item in unfinished]
     if searching and not searching.is_done:
-        todo.append(searching.base)
+        todo += {one.digest: one for one in searching.outline()}.values()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         runner = LocalRunner(slots if todo else (), at_once)
@@ -1145,7 +1255,8 @@ def _carry_out(
         with owned, mirror.Mirror(root) as mirrored, runner:
             sweep.prepare(todo, place, console.print)
             with display.Screen(console) as screen:
-                planned = sweep.run(planned, place, runner, mirrored, screen, deciding, searching)
+                propose = deciding if searching is None else searching.further
+                planned = sweep.run(planned, place, runner, mirrored, screen, propose, searching)
             for problem in mirrored.close(LAST_LOOK_S):
                 print(problem, file=sys.stderr)
     except KeyboardInterrupt:
@@ -1154,7 +1265,7 @@ def _carry_out(
     if elsewhere := display.elsewhere(planned):
         print(elsewhere, file=sys.stderr)
     if searching:
-        return searching.is_done
+        return searching.is_whole(planned)
     return all(item.state.is_over for item in planned)
 
 

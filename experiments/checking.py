@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from experiments import study as studies
+from experiments import tuning
 from experiments.study import Setting, Study
 from lit_transformer import config_io
 from lit_transformer.config_io import ConfigError
@@ -21,15 +22,26 @@ def check(file: Path, setting: str) -> str:
         raise CorpusError(f"{file}: {error}") from None
 
 
-def _search(study: Study, where: Setting) -> str:
-    from experiments import search  # here, since Optuna's import is felt
-
-    search.check(study)
-    studies.check_search(study, where, 1, {})
-    assert study.search is not None
-    count = len(study.search.space)
+def _study(study: Study, where: Setting) -> str:
     about = f"study {study.name}, version {study.version}"
-    return f"{about}: a search of {count} keys, valid in {where.name}"
+    if study.search:
+        _check_search(study, where)
+        return f"{about}: a search of {len(study.search.space)} keys, valid in {where.name}"
+    count = len(studies.expand(study, where, [1], [], {}))
+    if study.tune is None:
+        return f"{about}: {count} arms, valid in {where.name}"
+    rows = tuning.studies(study, where, [])
+    for one in rows:
+        _check_search(one, where)
+    return f"{about}: {count} arms, {len(rows)} of them tuned, valid in {where.name}"
+
+
+def _check_search(study: Study, where: Setting) -> None:
+    from experiments import samplers  # here, since Optuna's import is felt
+
+    assert study.search is not None
+    samplers.check(study.search)
+    studies.check_search(study, where, study.search.seed or 1, {})
 
 
 def _content(file: Path, setting: str) -> str:
@@ -37,12 +49,7 @@ def _content(file: Path, setting: str) -> str:
     top = content.data if isinstance(content.data, dict) else {}
     lists = "rows" in top or "search" in top
     if lists and "recipe" not in top:  # a setting's rows are of studies
-        study = studies.load_study(str(file))
-        where = studies.load_setting(setting)
-        if study.search:
-            return _search(study, where)
-        count = len(studies.expand(study, where, [1], [], {}))
-        return f"study {study.name}, version {study.version}: {count} arms, valid in {where.name}"
+        return _study(studies.load_study(str(file)), studies.load_setting(setting))
     if "name" in top and ("scale" in top or "recipe" in top):
         where = studies.load_setting(str(file))
         trials = studies.expand(studies.load_study(MAIN_STUDY), where, [1], [], {})

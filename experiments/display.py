@@ -189,12 +189,15 @@ def status_json(planned: Sequence[Planned], stale: Sequence[Identity]) -> dict[s
 
 
 def plan_json(
-    planned: Sequence[Planned], sequential: Mapping[str, Any] | None = None
+    planned: Sequence[Planned],
+    sequential: Mapping[str, Any] | None = None,
+    searches: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The object of `sweep --dry-run --json`; see docs/json.md."""
     return {
         "format": JSON_FORMAT,
         "sequential": sequential,
+        "searches": list(searches),
         "trials": [
             {
                 "study": item.trial.study,

@@ -36,11 +36,21 @@ def _factor(value: object) -> Fraction:
     return factor
 
 
+def _seconds(value: object) -> float:
+    text = value if isinstance(value, str) else ""
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?(s|min|h|d)", text)
+    if match is None or not float(match[1]):
+        raise ValueError("a time is a number above 0 with s, min, h or d, such as 20 min")
+    return float(match[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[match[2]]
+
+
 # Ids and names become parts of paths, addresses and MLflow's experiment names.
 MAX_ID = 40
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_ID)]
 RowOf = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
 Factor = Annotated[Fraction, BeforeValidator(_factor)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
 
 SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc"]
 PrunerName = Literal["median", "percentile", "successive_halving", "hyperband", "threshold"]
@@ -149,8 +159,10 @@ class PrunerFile(Schema):
 class SearchFile(Schema):
     """Rows that are suggested, one after the other, by what the ones before have scored."""
 
-    trials: Annotated[int, Field(ge=1, le=10_000)]
+    trials: Count | None = None
     """Suggestions in all."""
+    time: Seconds | None = None
+    """After which nothing more is suggested; the first of both ends the search."""
     sampler: SamplerFile = SamplerFile(name="tpe")
     pruner: PrunerFile | None = None
     objectives: Annotated[list[Objective], Field(min_length=1)] = ["score"]
@@ -158,6 +170,12 @@ class SearchFile(Schema):
     set: dict[str, Any] = {}
     """What every suggestion has besides, as a row."""
     space: Annotated[dict[str, DimensionFile], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Self:
+        if self.trials is None and self.time is None:
+            raise ValueError("give trials, or a time such as 20 min, or both")
+        return self
 
     @model_validator(mode="after")
     def _several_objectives_are_not_pruned(self) -> Self:
@@ -176,6 +194,18 @@ class SearchFile(Schema):
         return self
 
 
+class TuneFile(Schema):
+    """A search for each row of a study, with the same budget, before rows are compared."""
+
+    trials: Count
+    """Suggestions for each row."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of these trials; no seed that rows are compared with."""
+    sampler: SamplerFile = SamplerFile(name="tpe")
+    pruner: PrunerFile | None = None
+    space: Annotated[dict[str, DimensionFile], Field(min_length=1)]
+
+
 class StudyFile(Schema):
     """A file of `experiments/studies/`: what is varied, as rows or as a search."""
 
@@ -186,9 +216,13 @@ class StudyFile(Schema):
     """The model and the part that its table is read for."""
     rows: list[RowFile] = []
     search: SearchFile | None = None
+    tune: TuneFile | None = None
+    """Of a study with rows."""
 
     @model_validator(mode="after")
     def _has_rows_or_a_search(self) -> Self:
+        if self.tune and self.search is not None:
+            raise ValueError("has tune and a search; tune is for rows")
         if not self.rows and self.search is None:
             raise ValueError("rows is missing (or a search in their place)")
         if self.rows and self.search is not None:

@@ -7,27 +7,26 @@ ruined by a torn last line, and a database leaves a killed trial RUNNING for eve
 second truth beside the trials' directories.
 """
 
-import importlib.util
-import inspect
 import math
-import re
-import warnings
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, assert_never, final
+from typing import Any, final
 
 import optuna
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
 
-from experiments.files import PrunerName, SamplerName
-from experiments.space import Dimension, described
+from experiments import bounds
+from experiments.bounds import Bound
+from experiments.frozen import STATES, directions, quiet
+from experiments.samplers import pruner, sampler
+from experiments.scaling import SCALED
+from experiments.searched import End, Searched, Suggestion
+from experiments.space import Dimension, described, is_in
 from experiments.study import Setting, Study, Trial, check_search, expand, with_arms
-from experiments.suggestions import End, Suggestion, about, path, read_events, suggestions
-from experiments.sweep import Planned, Root, plan
-from lit_transformer.config_io import ConfigError, Given, Scalar, nearest
+from experiments.suggestions import about, path, read_events, searched, spent_s, suggestions
+from experiments.sweep import Further, Planned, Root, plan, planned_flops
+from lit_transformer.config_io import ConfigError, Given, Scalar, flatten
 from lit_transformer.record import (
     POINT,
     Record,
@@ -41,14 +40,13 @@ from lit_transformer.scoring import MEASURES
 
 OWNER_PATIENCE_S = 2.0
 """Longest wait for a process of this search that is just ending."""
+MOST_AT_ONCE = 256
+"""Trials of a search without their number that its sweep plans devices for."""
+NOTE_EVERY_S = 10.0
+"""How often the time that was spent is written down: what a kill may leave out of a budget."""
 DIGITS = 4
 """Of a suggested number: what a table can show, and more than a score can tell apart."""
-STATES: Mapping[End, TrialState] = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "fail": TrialState.FAIL,
-}
-TYPES = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+clock = time.monotonic
 
 
 class _OtherwiseError(Exception):
@@ -73,6 +71,8 @@ class Searching:
         """
         assert study.search is not None
         self.base = check_search(study, setting, seed, overrides)
+        self._noted_s = 0.0
+        self._since: float | None = None  # by the clock, when it was last written down
         self._about = setting, seed, overrides
         self._what, self._search, self._root = study, study.search, Root(root)
         self._path = path(root, study, setting, self.base)
@@ -88,20 +88,26 @@ class Searching:
         return self.base.config.train.devices
 
     @property
-    def trials(self) -> int:
-        """How many it may suggest in all."""
-        return self._search.trials
-
-    @property
     def suggested(self) -> list[Suggestion]:
         """By number."""
         return list(self._found)
 
     @property
+    def spent_s(self) -> float:
+        """Seconds that its processes have been at it."""
+        return self._noted_s + (0.0 if self._since is None else clock() - self._since)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether trials and time are left."""
+        trials, seconds = self._search.trials, self._search.time_s
+        room = trials is None or len(self._found) < trials
+        return room and (seconds is None or self.spent_s < seconds)
+
+    @property
     def is_done(self) -> bool:
         """Whether all was asked, and every end is told."""
-        whole = len(self._found) >= self._search.trials
-        return whole and all(one.end is not None for one in self._found)
+        return not self.wants_more and all(one.end is not None for one in self._found)
 
     def states(self) -> list[str]:
         """Optuna's, by number: COMPLETE, PRUNED, FAIL, RUNNING."""
@@ -114,19 +120,105 @@ class Searching:
         pairs = zip(items, found, strict=True)
         return [item._replace(settled=one.end is not None) for item, one in pairs]
 
+    @property
+    def left(self) -> int | None:
+        """How many it may still suggest; None: as many as its time allows."""
+        trials = self._search.trials
+        return None if trials is None else max(trials - len(self._found), 0)
+
+    def outline(self) -> list[Trial]:
+        """Trials that stand for all it may train."""
+        return [self.base] * (self._search.trials or MOST_AT_ONCE)
+
+    def ahead(self) -> tuple[list[Planned], list[Bound]]:
+        """What is left to be suggested, each as costly as the space allows; for a forecast."""
+        values = self._costliest()
+        (trial,) = self._with(values, "suggestions")
+        train, search = trial.config.train, self._search
+        share = bounds.validation_share(train)
+        # In no directory of a trial: nothing is known of a trial that is not yet suggested.
+        item = plan([trial], self._root)[0]._replace(record=Record(self._path.with_suffix("")))
+        bound = Bound(
+            arm=trial.arm,
+            left=self.left,
+            seconds=None if search.time_s is None else max(search.time_s - self.spent_s, 0.0),
+            values=values,
+            first=share if search.pruner else None,
+            so_far=bounds.updates_share(self._found, share),
+        )
+        return [item] * (1 if self.left is None else self.left), [bound]
+
+    def _costliest(self) -> dict[str, Scalar]:
+        """Values that take most operations, a key at a time; those that take no more are left."""
+        found, most = dict[str, Scalar](), planned_flops(self.base)
+        for dimension in self._search.space:
+            if not dimension.holds(found):
+                continue
+            for value in dimension.ends:
+                with suppress(ConfigError):  # some do not go with others
+                    (trial,) = self._with({**found, dimension.key: value}, "costliest")
+                    if planned_flops(trial) > most:
+                        found[dimension.key], most = value, planned_flops(trial)
+        return found
+
+    def _with(self, values: Mapping[str, Scalar], name: str) -> list[Trial]:
+        setting, seed, overrides = self._about
+        row = self._search.row
+        arm = self._search.arm(f"{row}.{name}" if row else name, values)
+        return expand(with_arms(self._what, [arm]), setting, [seed], [], overrides)
+
+    def as_objects(self) -> list[dict[str, Any]]:
+        """As JSON has it, alone in a list."""
+        found = self.searched()
+        return [
+            {
+                **found.about,
+                "row": found.row,
+                "seed": found.seed,
+                "budget": dict(found.budget),
+                "spent_seconds": found.spent_s,
+                "suggested": len(found.found),
+            }
+        ]
+
+    def searched(self) -> Searched:
+        """As far as it has come, as its record has it."""
+        return searched(self._what, self.base, read_events(self._path))
+
     def plan(self) -> list[str]:
         """What is searched and how, to be told."""
-        search, left = self._search, max(self._search.trials - len(self._found), 0)
+        search = self._search
         objectives = [self._score if name == "score" else name for name in search.objectives]
         pruner = f", pruned by {search.pruner.name} on {self._curve}" if search.pruner else ""
-        ends = [one.end for one in self._found]
-        counts = f"{ends.count('complete')} finished, {ends.count('pruned')} pruned"
+        of = f"search of {search.row}" if search.row else "search"
         return [
-            f"search: {search.sampler.name} for {' and '.join(objectives)}{pruner}",
+            f"{of}: {search.sampler.name} for {' and '.join(objectives)}{pruner}",
             *described(search),
-            f"{search.trials} trials: {counts}, {ends.count('fail')} failed, "
-            f"{ends.count(None)} under way, {left} to be suggested",
+            self.standing(),
         ]
+
+    def standing(self) -> str:
+        """How many trials there are, and what is left."""
+        trials, seconds = self._search.trials, self._search.time_s
+        ends = [one.end for one in self._found]
+        counts = (
+            f"{ends.count('complete')} finished, {ends.count('pruned')} pruned, "
+            f"{ends.count('fail')} failed, {ends.count(None)} under way"
+        )
+        told = f"{len(ends) if trials is None else trials} trials: {counts}"
+        if trials is not None:
+            told += f", {self.left} to be suggested"
+        if seconds is not None:
+            told += f"; {self.spent_s:,.0f} of {seconds:,.0f} s spent"
+        return told
+
+    def is_whole(self, planned: Sequence[Planned]) -> bool:
+        """Whether it is over; of its trials some fail, and some are pruned."""
+        return self.is_done
+
+    def further(self, planned: Sequence[Planned]) -> Further:
+        """Nothing beyond what it suggests."""
+        return Further([], [])
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -146,13 +238,19 @@ class Searching:
             events = read_events(self._path)
             if not events:
                 search = {**about(self._search), "trials": self._search.trials}
-                self._note("begun", optuna=optuna.__version__, search=search)
+                search["row"] = self._search.row
+                self._note("begun", optuna=optuna.__version__, seed=self.base.seed, search=search)
             self._restore(events)
-            yield
+            self._since = clock()
+            try:
+                yield
+            finally:
+                self._note_time()
+                self._since = None
 
     def suggest(self) -> Trial | None:
         """The next trial; None: no more are wanted. What cannot be configured has failed."""
-        while len(self._found) < self._search.trials:
+        while self.wants_more:
             number, values = self._ask()
             one = Suggestion(number, values, None, "", (), None, ())
             try:
@@ -173,6 +271,8 @@ class Searching:
 
         `running`: digests of those that this sweep runs, which it may end.
         """
+        if self._since is not None and clock() - self._since >= NOTE_EVERY_S:
+            self._note_time()
         for one in [one for one in self._found if one.end is None and one.digest is not None]:
             assert one.digest is not None
             record = Record(self._root.trial(one.digest))
@@ -191,7 +291,7 @@ class Searching:
     def _expanded(self, some: Sequence[Suggestion]) -> dict[int, Trial]:
         """Their trials, by number. ConfigError where one cannot be."""
         setting, seed, overrides = self._about
-        arms = [self._search.arm(one.name, one.values) for one in some]
+        arms = [self._search.arm(self._search.name(one.number), one.values) for one in some]
         if not arms:
             return {}
         found = expand(with_arms(self._what, arms), setting, [seed], [], overrides)
@@ -223,7 +323,7 @@ class Searching:
         self._note("told", number=one.number, end=end, objectives=list(objectives))
         self._end(one.number, end, objectives)
         if reason:
-            self._news.append(f"failed    {self._name()} {one.name}: {reason}")
+            self._news.append(f"failed    {self._name()} {self._search.name(one.number)}: {reason}")
 
     def _end(self, number: int, end: End, objectives: tuple[float, ...]) -> None:
         self._found[number] = self._found[number]._replace(end=end, objectives=objectives)
@@ -267,12 +367,23 @@ class Searching:
     def _note(self, event: str, **content: Any) -> None:
         append_line(self._path, {"event": event, **content})
 
+    def _note_time(self) -> None:
+        """Of a search with a limit of time, write down what has gone by since the last note."""
+        if self._since is None:
+            return
+        now = clock()
+        gone_s, self._since = now - self._since, now
+        self._noted_s += gone_s
+        if self._search.time_s is not None:
+            self._note("spent", seconds=round(gone_s, 3))
+
     def _restore(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Bring Optuna's study to where the events end.
 
         Where Optuna has changed since, it is given the old suggestions, and another seed for new
         ones: with the same it would begin its suggestions again.
         """
+        self._noted_s = spent_s(events)
         asked = suggestions(events)
         self._trials = self._expanded([one for one in asked if one.digest is not None])
         try:
@@ -285,18 +396,30 @@ class Searching:
             self._replay(events, exact=False)
 
     def _begin(self, seed: int, reseeded: bool = False) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(
-            study_name=self._name(),  # hyperband shares trials out by it
-            sampler=sampler(self._what, seed, reseeded),
-            pruner=pruner(self._what),
-            directions=[
-                "maximize" if name == "score" else "minimize" for name in self._search.objectives
-            ],
-        )
+        with quiet():
+            self._study = optuna.create_study(
+                study_name=self._name(),  # hyperband shares trials out by it
+                sampler=sampler(self._search, seed, reseeded),
+                pruner=pruner(self._search),
+                directions=directions(self._search.objectives),
+            )
         self._handles: list[optuna.Trial] = []
         self._found: list[Suggestion] = []
         self._condemned: set[str] = set()
+        if self._search.row and not reseeded and (own := self._own()):
+            self._study.enqueue_trial(own)
+
+    def _own(self) -> dict[str, Scalar]:
+        """What the tuned row has itself, where it can be suggested: the first suggestion."""
+        base, found = flatten(self.base.config), dict[str, Scalar]()
+        for dimension in self._search.space:
+            value = base[dimension.key]
+            if not dimension.holds(found):
+                continue
+            if dimension.key in SCALED or not is_in(value, dimension):
+                return {}
+            found[dimension.key] = value
+        return found
 
     def _replay(self, events: Sequence[Mapping[str, Any]], exact: bool) -> None:
         for event in events:
@@ -319,115 +442,6 @@ class Searching:
                 f"{self._curve}, and train.valid_sentences=0 draws none; raise it, or leave the "
                 "pruner out"
             )
-
-
-def check(study: Study) -> None:
-    """Refuse a sampler or a pruner that cannot be made."""
-    sampler(study, 1, reseeded=False)
-    pruner(study)
-
-
-def sampler(study: Study, seed: int, reseeded: bool) -> BaseSampler:
-    """Optuna's, with this seed unless it has its own; `reseeded`: with this one in any case."""
-    assert study.search is not None
-    chosen = study.search.sampler
-    if chosen.name == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        where = study.search.origins["sampler"]  # else Optuna would say so in mid-search
-        raise ConfigError(f"{where}: cmaes needs a package: pip install cmaes")
-    own = {**chosen.options, "seed": seed} if reseeded else {"seed": seed, **chosen.options}
-    made = _made(_sampler_class(chosen.name), "sampler", chosen.name, own, study)
-    assert isinstance(made, BaseSampler)
-    return made
-
-
-def pruner(study: Study) -> BasePruner:
-    assert study.search is not None
-    chosen = study.search.pruner
-    if chosen is None:
-        return optuna.pruners.NopPruner()
-    made = _made(_pruner_class(chosen.name), "pruner", chosen.name, chosen.options, study)
-    assert isinstance(made, BasePruner)
-    return made
-
-
-def _sampler_class(name: SamplerName) -> type[BaseSampler]:
-    match name:
-        case "tpe":
-            return optuna.samplers.TPESampler
-        case "random":
-            return optuna.samplers.RandomSampler
-        case "gp":
-            return optuna.samplers.GPSampler
-        case "cmaes":
-            return optuna.samplers.CmaEsSampler
-        case "nsgaii":
-            return optuna.samplers.NSGAIISampler
-        case "nsgaiii":
-            return optuna.samplers.NSGAIIISampler
-        case "qmc":
-            return optuna.samplers.QMCSampler
-        case _ as never:
-            assert_never(never)
-
-
-def _pruner_class(name: PrunerName) -> type[BasePruner]:
-    match name:
-        case "median":
-            return optuna.pruners.MedianPruner
-        case "percentile":
-            return optuna.pruners.PercentilePruner
-        case "successive_halving":
-            return optuna.pruners.SuccessiveHalvingPruner
-        case "hyperband":
-            return optuna.pruners.HyperbandPruner
-        case "threshold":
-            return optuna.pruners.ThresholdPruner
-        case _ as never:
-            assert_never(never)
-
-
-def _made(
-    kind: type[BaseSampler] | type[BasePruner],
-    part: str,
-    name: str,
-    options: Mapping[str, Any],
-    study: Study,
-) -> BaseSampler | BasePruner:
-    """With Optuna's own options, as far as YAML can write them. ConfigError names the wrong one."""
-    assert study.search is not None
-    where, known = f"{study.search.origins[part]}: search.{part}", _options(kind)
-    for option, value in options.items():
-        if option not in known:
-            raise ConfigError(
-                f"{where}.options: {name} has no option {option}{nearest(option, known)}; it has "
-                f"{', '.join(known) or 'none'}"
-            )
-        if not any(_fits(value, word) for word in known[option]):
-            raise ConfigError(
-                f"{where}.options.{option}={value!r}: {' or '.join(known[option])} is expected"
-            )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        try:
-            return kind(**options)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{where}: {name}: {error}") from None
-
-
-def _options(kind: type[BaseSampler] | type[BasePruner]) -> dict[str, list[str]]:
-    """Options that are plain numbers, words or switches -> their types' names."""
-    found = {}
-    for name, parameter in inspect.signature(kind).parameters.items():
-        words = [w for w in re.findall(r"\w+", str(parameter.annotation)) if w != "class"]
-        if {*words} <= {*TYPES, "None"}:
-            found[name] = words
-    return found
-
-
-def _fits(value: object, word: str) -> bool:
-    if word == "None":
-        return value is None
-    return isinstance(value, TYPES[word]) and (word == "bool" or not isinstance(value, bool))
 
 
 def _suggested(handle: optuna.Trial, dimension: Dimension) -> Scalar:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from experiments.files import (
     Arm,
@@ -11,6 +11,7 @@ from experiments.files import (
     PrunerFile,
     SamplerFile,
     SearchFile,
+    TuneFile,
     dotted,
 )
 from lit_transformer.config_io import ConfigError, Given, Key, Scalar, YamlFile, keys, nearest
@@ -19,6 +20,8 @@ BESIDE = 1e-9
 """By how much of its step a number may miss a range's grid: floating-point steps do not add up."""
 SUGGESTED = "suggested"
 """The group of a search's arms."""
+TUNED = "tuned"
+"""The group of rows at their best."""
 
 
 class Dimension(NamedTuple):
@@ -57,9 +60,18 @@ class Search:
     """What is searched, how, and what for."""
 
     file: str
+    within: Literal["search", "tune"]
+    """The part of the file that says so."""
     origins: Mapping[str, str]
     """Where sampler and pruner are named."""
-    trials: int
+    row: str
+    """The row that is tuned; empty: the search stands in place of rows."""
+    seed: int | None
+    """Of its trials; None: the command's."""
+    trials: int | None
+    """Suggestions in all."""
+    time_s: float | None
+    """After which nothing more is suggested."""
     sampler: SamplerFile
     pruner: PrunerFile | None
     objectives: tuple[Objective, ...]
@@ -73,29 +85,65 @@ class Search:
         own = {key: Given(value, origins[key]) for key, value in values.items()}
         return Arm(name, SUGGESTED, None, None, {**self.shared, **own})
 
+    def name(self, number: int) -> str:
+        """Of the row of a suggestion: `t3`, `C1.t3`."""
+        return f"{self.row}.t{number}" if self.row else f"t{number}"
+
 
 def read_search(content: SearchFile, file: YamlFile) -> Search:
     """ConfigError names file, line, key, rule and remedy."""
-    known = {key.name: key for key in keys()}
     shared = dotted(content.set, file, ("search", "set"), ", search")
+    return Search(
+        file=str(file.path),
+        within="search",
+        origins=_origins(file, "search"),
+        row="",
+        seed=None,
+        trials=content.trials,
+        time_s=content.time,
+        sampler=content.sampler,
+        pruner=content.pruner,
+        objectives=tuple(content.objectives),
+        shared=shared,
+        space=_space(content.space, file, "search", shared),
+    )
+
+
+def read_tune(content: TuneFile, file: YamlFile) -> Search:
+    """The search of no row yet. ConfigError as `read_search`."""
+    return Search(
+        file=str(file.path),
+        within="tune",
+        origins=_origins(file, "tune"),
+        row="",
+        seed=content.seed,
+        trials=content.trials,
+        time_s=None,
+        sampler=content.sampler,
+        pruner=content.pruner,
+        objectives=("score",),
+        shared={},
+        space=_space(content.space, file, "tune", {}),
+    )
+
+
+def _origins(file: YamlFile, within: str) -> dict[str, str]:
+    return {name: f"{file.path}:{file.line(within, name)}" for name in ("sampler", "pruner")}
+
+
+def _space(
+    content: Mapping[str, DimensionFile], file: YamlFile, within: str, shared: Mapping[str, Given]
+) -> tuple[Dimension, ...]:
+    known = {key.name: key for key in keys()}
     space: list[Dimension] = []
-    for key, about in content.space.items():
-        origin = f"{file.path}:{file.line('search', 'space', key)}, search"
+    for key, about in content.items():
+        origin = f"{file.path}:{file.line(within, 'space', key)}, {within}"
         if key not in known:
             raise ConfigError(f"{origin}: unknown key {key}{nearest(key, known)}")
         if key in shared:
             raise ConfigError(f"{origin}: {key} is in set and in space; name it once")
         space.append(_dimension(known[key], about, space, origin))
-    return Search(
-        str(file.path),
-        {name: f"{file.path}:{file.line('search', name)}" for name in ("sampler", "pruner")},
-        content.trials,
-        content.sampler,
-        content.pruner,
-        tuple(content.objectives),
-        shared,
-        tuple(space),
-    )
+    return tuple(space)
 
 
 def probes(search: Search) -> Iterator[tuple[Dimension, dict[str, Scalar]]]:
@@ -146,7 +194,7 @@ def _check_condition(dimension: Dimension, before: Sequence[Dimension]) -> None:
                 "it there, above"
             )
         parent = before[names.index(key)]
-        if not values or not all(_is_in(value, parent) for value in values):
+        if not values or not all(is_in(value, parent) for value in values):
             raise ConfigError(
                 f"{where} {key}={', '.join(map(str, values))} cannot hold: the space gives {key} "
                 f"{_words(parent)}"
@@ -169,7 +217,8 @@ def _needs(dimension: Dimension, before: Sequence[Dimension]) -> dict[str, tuple
     return found
 
 
-def _is_in(value: Scalar, dimension: Dimension) -> bool:
+def is_in(value: Scalar, dimension: Dimension) -> bool:
+    """Whether a suggestion may have it."""
     if dimension.choices:
         return value in dimension.choices
     if isinstance(value, str | bool | None) or not dimension.low <= value <= dimension.high:

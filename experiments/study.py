@@ -24,7 +24,8 @@ from experiments.files import (
     row_arms,
 )
 from experiments.scaling import Layer, resolve
-from experiments.space import Search, probes, read_search
+from experiments.searched import Searched
+from experiments.space import TUNED, Search, probes, read_search, read_tune
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import (
     ConfigError,
@@ -65,8 +66,12 @@ class Study:
     score: Scored
     """The model and the part that its table is read for."""
     arms: tuple[Arm, ...]
-    """Of a search those that it has suggested so far."""
+    """Of a search those that it has suggested so far; of tuned rows those at their best too."""
     search: Search | None
+    tune: Search | None
+    """What every row is searched over before rows are compared."""
+    searched: tuple[Searched, ...]
+    """Its searches, as far as their records were read."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,9 @@ def load_study(name_or_path: str) -> Study:
                 raise ConfigError(f"{where}: id {arm.id} is longer than {MAX_ID} characters")
             found[arm.id] = arm
     search = read_search(content.search, file) if content.search else None
+    tune = read_tune(content.tune, file) if content.tune else None
     about = content.name, content.version, content.description, content.score
-    return Study(*about, tuple(found.values()), search)
+    return Study(*about, tuple(found.values()), search, tune, ())
 
 
 def with_arms(study: Study, arms: Sequence[Arm]) -> Study:
@@ -371,7 +377,8 @@ def _check_distinct(trials: Sequence[Trial], setting: Setting) -> None:
     first: dict[str, Trial] = {}
     for trial in trials:
         twin = first.setdefault(trial.digest, trial)
-        if twin is not trial:
+        # What is best for a row may be what the row is.
+        if twin is not trial and TUNED not in (twin.group, trial.group):
             raise ConfigError(
                 f"{trial.study}: rows {twin.arm} and {trial.arm} are the same configuration in "
                 f"setting {setting.name}; a row must differ from the others. Drop one, or the "

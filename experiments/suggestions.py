@@ -2,47 +2,24 @@
 
 mlruns/searches/<study>/<setting>/<key>.jsonl is appended to, a flushed line for each event, before
 anything follows from it. The key names the search: its space, sampler, pruner and objectives, and
-the trial of nothing suggested; how many trials it may ask for is not part of it.
+the trial of nothing suggested; how many trials or how much time it has is not part of it.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
 from experiments.files import Arm
+from experiments.searched import End, Searched, Suggestion, best_first
 from experiments.space import Search
-from experiments.study import Setting, Study, Trial, check_search, with_arms
-from lit_transformer.config_io import Given, Scalar
+from experiments.study import Setting, Study, Trial, check_search
+from lit_transformer.config_io import Given
 from lit_transformer.record import DAMAGE, RecordError, read_lines
 
 REMEDY = "delete the file, and the search begins again with the results that are there"
-End = Literal["complete", "pruned", "fail"]
-"""Optuna's states of a trial that is over."""
-
-
-class Suggestion(NamedTuple):
-    """One trial of a search, as far as it has come."""
-
-    number: int
-    """Optuna's, from 0."""
-    values: Mapping[str, Scalar]
-    digest: str | None
-    """None: there is no such configuration."""
-    reason: str
-    """Why there is none."""
-    points: tuple[float, ...]
-    """Of the curve that the pruner follows, one a validation."""
-    end: End | None
-    """None: not yet told."""
-    objectives: tuple[float, ...]
-    """In the search's order; none where the trial has no result."""
-
-    @property
-    def name(self) -> str:
-        """The arm's id."""
-        return f"t{self.number}"
 
 
 def path(root: Path, study: Study, setting: Setting, base: Trial) -> Path:
@@ -53,7 +30,12 @@ def path(root: Path, study: Study, setting: Setting, base: Trial) -> Path:
     content = [about(study.search), study.version, study.score, base.digest, *followed]
     text = json.dumps(content, sort_keys=True, default=str)
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return root / "mlruns" / "searches" / study.name / setting.name / f"{name}.jsonl"
+    return folder(root) / study.name / setting.name / f"{name}.jsonl"
+
+
+def folder(root: Path) -> Path:
+    """Of every search's events."""
+    return root / "mlruns" / "searches"
 
 
 def about(search: Search) -> dict[str, Any]:
@@ -97,6 +79,10 @@ def _check_event(event: Mapping[str, Any], asked: int) -> None:
             shape = {"number": int, "step": int, "value": int | float}
         case "told":
             shape = {"number": int, "end": str, "objectives": list}
+        case "spent":
+            if not isinstance(event["seconds"], int | float):
+                raise TypeError(event)
+            return
         case other:
             raise ValueError(other)
     if any(not isinstance(event[name], kind) for name, kind in shape.items()):
@@ -127,42 +113,65 @@ def suggestions(events: Sequence[Mapping[str, Any]]) -> list[Suggestion]:
     return list(found.values())
 
 
+def spent_s(events: Sequence[Mapping[str, Any]]) -> float:
+    """For how long its processes have been at the search, as far as they have said."""
+    return float(sum(event["seconds"] for event in events if event["event"] == "spent"))
+
+
+def searched(study: Study, base: Trial, events: Sequence[Mapping[str, Any]]) -> Searched:
+    """The study's search after these events; `base`: the trial of nothing suggested."""
+    search = study.search
+    assert search is not None
+    return Searched(
+        json.loads(json.dumps(about(search))),  # as evidence has it: lists, no tuples
+        search.row,
+        base.seed,
+        {"trials": search.trials, "seconds": search.time_s},
+        spent_s(events),
+        tuple(suggestions(events)),
+    )
+
+
+def every(root: Path) -> list[tuple[str, Searched]]:
+    """Every search of a root under a name: study/setting, and its key where there are several."""
+    files = sorted(folder(root).glob("*/*/*.jsonl"))
+    names = [f"{file.parent.parent.name}/{file.parent.name}" for file in files]
+    found = []
+    for file, name in zip(files, names, strict=True):
+        events = read_events(file)
+        if events:
+            own = name if names.count(name) == 1 else f"{name}/{file.stem}"
+            found.append((own, _recorded(events, file)))
+    return found
+
+
+def _recorded(events: Sequence[Mapping[str, Any]], file: Path) -> Searched:
+    """What a record tells by itself, without the study's file."""
+    try:
+        begun = events[0]
+        about, row = {**begun["search"]}, begun["search"].get("row", "")
+        limits = {"trials": about["trials"], "seconds": None}
+        _ = [*about["objectives"]], [dimension["key"] for dimension in about["space"]]
+        return Searched(
+            about, row, begun.get("seed", 1), limits, spent_s(events), tuple(suggestions(events))
+        )
+    except DAMAGE:
+        raise RecordError(f"{file}:1: does not tell what is searched; {REMEDY}") from None
+
+
 def asked(
     study: Study, setting: Setting, seed: int, overrides: Mapping[str, Given], root: Path
 ) -> Study:
     """The study with what its search has suggested so far, best first; none before it began."""
     base = check_search(study, setting, seed, overrides)
-    found = suggestions(read_events(path(root, study, setting, base)))
-    return with_arms(study, arms(study, best_first(study, found)))
+    found = searched(study, base, read_events(path(root, study, setting, base)))
+    return replace(study, arms=arms(study, best_first(found)), searched=(found,))
 
 
-def arms(study: Study, found: Sequence[Suggestion]) -> list[Arm]:
+def arms(study: Study, found: Sequence[Suggestion]) -> tuple[Arm, ...]:
     """The rows of those that can be."""
-    assert study.search is not None
-    return [study.search.arm(one.name, one.values) for one in found if one.digest is not None]
-
-
-def best_first(study: Study, found: Sequence[Suggestion]) -> list[Suggestion]:
-    """Finished ones by the first objective, those that no other beats in all of them before the
-    rest; then pruned ones, those that were followed longest first; then the others."""
-    assert study.search is not None
-    signs = [1 if name == "score" else -1 for name in study.search.objectives]
-
-    def gains(one: Suggestion) -> list[float]:
-        return [sign * value for sign, value in zip(signs, one.objectives, strict=True)]
-
-    finished = [one for one in found if one.end == "complete"]
-    reached = [gains(one) for one in finished]
-    front = [not any(_beats(other, own) for other in reached) for own in reached]
-    ranked = sorted(
-        zip(finished, front, reached, strict=True), key=lambda one: (one[1], one[2]), reverse=True
+    search = study.search
+    assert search is not None
+    return tuple(
+        search.arm(search.name(one.number), one.values) for one in found if one.digest is not None
     )
-    pruned = [one for one in found if one.end == "pruned"]
-    pruned.sort(key=lambda one: (len(one.points), one.points[-1:]), reverse=True)
-    rest = [one for one in found if one.end not in ("complete", "pruned")]
-    return [*(one for one, _, _ in ranked), *pruned, *rest]
-
-
-def _beats(other: Sequence[float], own: Sequence[float]) -> bool:
-    """Whether the other is nowhere worse and somewhere better; more is better."""
-    return all(a >= b for a, b in zip(other, own, strict=True)) and list(other) != list(own)

@@ -229,8 +229,8 @@ def proposed(
     further = propose(planned)
     for line in further.told:
         say(line)
-    known = {item.trial.digest for item in planned}
-    return plan([trial for trial in further.trials if trial.digest not in known], root)
+    known = {(item.trial.arm, item.trial.digest) for item in planned}
+    return plan([t for t in further.trials if (t.arm, t.digest) not in known], root)
 
 
 def grown(

@@ -19,10 +19,18 @@ ROOMS = ("lit_transformer", "experiments", "analysis", "ablate")
 DOORS = {
     "datasets": {"lit_transformer/data/wmt14.py"},
     "lightning": set(),  # another copy of pytorch_lightning: callbacks of one fail in the other
-    "matplotlib": {f"analysis/{name}.py" for name in ("frontier", "head_plots", "plots", "svg")},
+    "matplotlib": {
+        f"analysis/{name}.py" for name in ("frontier", "head_plots", "plots", "search_plots", "svg")
+    },
     "nltk": {"experiments/display.py"},
     "mlflow": {"experiments/tracking.py", "analysis/runs.py"},
-    "optuna": {"experiments/search.py"},
+    # One that asks and tells, with its samplers; one that retells a record, and one that draws it.
+    "optuna": {
+        "experiments/search.py",
+        "experiments/samplers.py",
+        "experiments/frozen.py",
+        "analysis/search_plots.py",
+    },
     "pooch": {"lit_transformer/data/fetching.py"},
     "ray": {"experiments/runners/ray.py"},
     "ruamel": {"lit_transformer/config_io.py"},
@@ -47,10 +55,12 @@ FREE_OF_TORCH = (
     "experiments/calibrating.py",
     "experiments/plan_display.py",
     "experiments/planning.py",
+    "experiments/frozen.py",
     "experiments/search.py",
     "experiments/study.py",
     "experiments/sweep.py",
     "experiments/tracking.py",
+    "experiments/tuner.py",
     "analysis/*.py",
     "ablate.py",
 )

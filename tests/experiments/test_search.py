@@ -9,10 +9,12 @@ from typing import get_args
 import optuna
 import pytest
 
-from experiments import search, suggestions, sweep
+from experiments import samplers, search, suggestions, sweep
 from experiments.files import PrunerName, SamplerName
 from experiments.runners.local import Ended
 from experiments.search import Searching
+from experiments.searched import best_first
+from experiments.space import Search
 from experiments.study import Trial, load_setting, load_study
 from experiments.sweep import Planned, Root
 from experiments.worker import Job
@@ -149,6 +151,12 @@ class World:
     def journal(self) -> Path:
         (found,) = (self.root / "mlruns" / "searches").rglob("*.jsonl")
         return found
+
+
+def asked_for(world: World) -> Search:
+    found = load_study(str(world.file)).search
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -331,8 +339,7 @@ def test_a_search_has_one_owner(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mo
 def test_two_objectives_put_their_front_first(toy: Toy, tmp_path: Path) -> None:
     objectives = "  sampler: {name: nsgaii}\n  objectives: [score, cost.parameters]\n"
     found, _ = World(toy, tmp_path, objectives + SPACE).go(Runner())
-    study = load_study(str(toy.folder / "hunt.yaml"))
-    ranked = suggestions.best_first(study, found.suggested)
+    ranked = best_first(found.searched())
     front = {trial.number for trial in found._study.best_trials}
     assert {one.number for one in ranked[: len(front)]} == front
     scores = [one.objectives[0] for one in ranked[: len(front)]]
@@ -344,7 +351,7 @@ def test_rows_are_best_first_and_pruned_ones_behind_them(toy: Toy, tmp_path: Pat
     found, _ = world.go(Runner())
     study, setting = load_study(str(world.file)), load_setting(str(toy.setting))
     arms = suggestions.asked(study, setting, 1, {}, tmp_path).arms
-    by_name = {one.name: one for one in found.suggested}
+    by_name = {f"t{one.number}": one for one in found.suggested}
     ends = [by_name[arm.id].end for arm in arms]
     assert ends == sorted(ends, key=["complete", "pruned"].index)
     scores = [by_name[arm.id].objectives[0] for arm in arms if by_name[arm.id].objectives]
@@ -389,7 +396,7 @@ def test_every_sampler_is_optuna_s_of_that_name(toy: Toy, tmp_path: Path, name: 
         with pytest.raises(ConfigError, match="cmaes needs a package: pip install cmaes"):
             world.searching()
         return
-    made = search.sampler(load_study(str(world.file)), 1, reseeded=False)
+    made = samplers.sampler(asked_for(world), 1, reseeded=False)
     assert type(made).__name__.lower() == f"{name}sampler"
 
 
@@ -397,5 +404,5 @@ def test_every_sampler_is_optuna_s_of_that_name(toy: Toy, tmp_path: Path, name: 
 def test_every_pruner_is_optuna_s_of_that_name(toy: Toy, tmp_path: Path, name: str) -> None:
     needed = {"percentile": "{percentile: 25.0}", "threshold": "{lower: 1}"}.get(name, "{}")
     body = f"  pruner: {{name: {name}, options: {needed}}}\n" + SPACE
-    made = search.pruner(load_study(str(World(toy, tmp_path, body).file)))
+    made = samplers.pruner(asked_for(World(toy, tmp_path, body)))
     assert type(made).__name__.lower() == f"{name.replace('_', '')}pruner"
