@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, NoReturn
 
 import typer
 
@@ -597,13 +597,22 @@ def _trained(root: Path, trial: Trial) -> Path:
 def ui(
     root: RootFolder = HERE,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="5000 if not given; of optuna-dashboard 8080."),
+    ] = None,
+    optuna: Annotated[
+        bool, typer.Option("--optuna", help="Open optuna-dashboard on the searches instead.")
+    ] = False,
 ) -> None:
     """Open MLflow's UI on the runs of --root; it listens on this machine alone.
 
     It asks nobody who they are: whoever reached it could change and delete every run. From another
     machine, use a tunnel: ssh -L 5000:127.0.0.1:5000 THIS_MACHINE, then http://127.0.0.1:5000.
     """
+    if optuna:
+        _open_dashboard(root, host, port or 8080)
+    port = port or 5000
     from analysis import runs
     from experiments import store, tracking
     from experiments.description import VIEW
@@ -619,6 +628,27 @@ def ui(
     print("It knows no passwords, so it listens on this machine alone. From another one:")
     print(f"  ssh -L {port}:{host}:{port} {platform.node()}", flush=True)
     os.execvpe(command[0], command, {**os.environ, **environment})
+
+
+def _open_dashboard(root: Path, host: str, port: int) -> NoReturn:
+    """On a database that is written anew from the searches' records."""
+    from experiments import store, suggestions
+
+    path = (root / "mlruns" / "optuna.db").resolve()
+    command = store.dashboard_command(path, host, port)
+    found = suggestions.every(root)
+    if not found:
+        raise _usage(f"{root / 'mlruns'}: holds no search yet; `ablate sweep` begins one")
+    from experiments import frozen
+
+    frozen.write_database(found, path)
+    print(f"optuna-dashboard: http://{host}:{port} (Ctrl-C ends it)")
+    for name, search in found:
+        told = f" ({search.row})" if search.row else ""
+        print(f"  {name}{told}: {len(search.found)} trials, as they stand now")
+    print("What is changed there changes no search. From another machine:")
+    print(f"  ssh -L {port}:{host}:{port} {platform.node()}", flush=True)
+    os.execvp(command[0], command)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from analysis import (
     published,
     rendering,
     report,
+    searches,
     sentence_counts,
     steps,
     table2,
@@ -38,6 +39,7 @@ from analysis.sections import Section
 from analysis.sources import Source, Stored
 from analysis.tables import BASE, Heading, Table
 from experiments.mirror import reports_path
+from experiments.searched import Searched
 from experiments.study import Setting, Study, Trial
 from experiments.sweep import Root
 from lit_transformer import attention_maps
@@ -89,7 +91,8 @@ def table(
         command=command,
         versions={},
     )
-    return build(heading, trials, Stored(root), study.score, known(stated))
+    source = Stored(root)
+    return build(heading, trials, source, study.score, known(stated), study.searched)
 
 
 def build(
@@ -98,6 +101,7 @@ def build(
     source: Source,
     scored: Scored,
     rates: Sequence[Rate],
+    searched: Sequence[Searched],
 ) -> Table:
     """The table of these trials; the versions that stand above it are the trials' own."""
     found = source.runs(heading.study, heading.setting)
@@ -105,16 +109,18 @@ def build(
     translates = trials[0].config.data.task == "translation"
     figures = published.load() if heading.study == PAPERS_STUDY and translates else None
     sequential = source.sequential(heading.study, heading.setting, trials)
-    made = tables.build(about, trials, found, figures, scored, rates, sequential)
+    made = tables.build(about, trials, found, figures, scored, rates, sequential, searched)
     return made.with_sentences(sentence_counts.compared(made, trials, source))
 
 
 def histories(made: Table, source: Source) -> pd.DataFrame:
-    """The curves behind a table's pictures and views; none where it has too many rows for them."""
+    """The curves behind a table's pictures and views, those of pruned trials among them; none
+    where it has too many rows for them."""
     if len(made.rows) > report.MOST_DRAWN:
         return source.history([], CURVES)
     slots = [slot for row in made.rows for slot in row.slots if slot.finished or slot.diverged]
-    return source.history([slot.run for slot in slots if slot.run], CURVES)
+    drawn = [slot.run for slot in slots if slot.run]
+    return source.history([*drawn, *made.pruned_runs], CURVES)
 
 
 def measured_heads(made: Table, source: Source) -> heads.Found:
@@ -153,6 +159,7 @@ def sections(
         printed([made, *beside], published.load()) if printed else None,
         steps.section(made),
         claims.section(made, published.load()) if made.paper_source else None,
+        searches.section(made),
         extrapolation.section(made, trials, source, read),
         lengths.section(made, trials, source, read),
         *metrics.sections(made, read),

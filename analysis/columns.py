@@ -96,7 +96,8 @@ def main_columns(table: Table) -> list[Column]:
     columns = [_arms(table), *(_setting(table, key) for key in table.keys)]
     columns += _pair(table, "ppl", table.perplexity, _PPL, 2)
     columns += _pair(table, "bleu", table.measure, _SCORERS[table.scorer], 1)
-    columns += [*_gains(table), _verdicts(table)]
+    columns += _gains(table)
+    columns += [] if table.is_search else [_verdicts(table)]
     columns += _parameters(table)
     return [*columns, _trials(table)]
 
@@ -227,13 +228,13 @@ def _pair(table: Table, figure: str, metric: str, top: Symbol, places: int) -> l
 def _gains(table: Table) -> list[Column]:
     def published(row: Row) -> Cell:
         number = table.paper_difference(row, "bleu")
-        if number is None or row is table.base:
+        if number is None or row is table.base_of(row):
             return EMPTY
         return Cell(signed(number, 1), "", number, "")
 
     def ours(row: Row) -> Cell:
         number = table.difference(row, table.measure)
-        if row is table.base:
+        if row is table.base_of(row):
             return EMPTY
         return (
             Cell(MISSING, "", None, "")
@@ -242,7 +243,7 @@ def _gains(table: Table) -> list[Column]:
         )
 
     name = _SCORERS[table.scorer].text
-    top, head = Symbol(f"Δ{name}", "", f"{name} less base's"), Symbol("ours", "", "")
+    top, head = Symbol(f"Δ{name}", "", f"{name} less {table.base_name}'s"), Symbol("ours", "", "")
     column = _column(table, "ours", f"difference.{table.scorer}", (top, head), ours)
     return [*_published(table, "paper.difference.bleu", top, published), column]
 

@@ -85,7 +85,12 @@ def _columns(table: Table) -> list[Column]:
         column(_PACE, "a sentence", searched, lambda row: _milliseconds(row.mean(searched))),
         column(_OPERATIONS, "time × rate", RATED, lambda row: cost_cell(row, RATED)),
         column(_OPERATIONS, "counted", COUNTED, lambda row: cost_cell(row, COUNTED)),
-        column(_OPERATIONS, "times base's", f"{COUNTED}.ratio", lambda row: _ratio(table, row)),
+        column(
+            _OPERATIONS,
+            f"times {table.base_name}'s",
+            f"{COUNTED}.ratio",
+            lambda row: _ratio(table, row),
+        ),
         column(
             Symbol("target tokens", "", "trained on"),
             "seen",

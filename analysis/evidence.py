@@ -133,6 +133,8 @@ class Evidence(Schema):
     """Part -> tokens of each sentence's source and target, as base's vocabulary cuts them."""
     sequential: list[Content]
     """Sweeps that gave seeds until decided, as `decisions.as_object` has them."""
+    searched: Annotated[list[Content], Field(default_factory=list)]
+    """Searches, as `Searched.as_object` has them; older evidence has none."""
 
 
 def write(evidence: Evidence, path: Path) -> bool:

@@ -114,6 +114,7 @@ def gather(
         counts=_counts(found),
         lengths=_lengths(made, trials, source),
         sequential=[decisions.as_object(one) for one in made.sequential],
+        searched=[one.as_object() for one in made.searched],
     )
 
 

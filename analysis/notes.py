@@ -8,7 +8,8 @@ from analysis import verdicts
 from analysis.columns import DIVERGED, PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.decisions import sentences
 from analysis.tables import PAPER_KEYS, Table
-from experiments.space import SUGGESTED
+from experiments.space import TUNED
+from experiments.tuning import BEST
 from lit_transformer.config_io import Scalar
 
 NAMED = 12
@@ -130,11 +131,15 @@ def other_base(departures: Mapping[str, tuple[Scalar, Scalar]]) -> list[str]:
 
 def _searched(table: Table) -> list[Note]:
     """What must be said of rows that were suggested by the scores of others."""
-    if not any(row.group == SUGGESTED for row in table.rows):
+    if any(row.group == TUNED for row in table.rows):
+        text = f"Rows with {BEST} are at their best; what they differ by is from base at its best."
+        return [Note("", text, "")]
+    if not table.is_search:
         return []
     text = (
-        "The rows are a search's suggestions, best first. What is best of many is better than it "
-        "would be again: train it with other seeds before it is compared."
+        f"The rows are a search's suggestions, best first; differences are from {table.base_name}, "
+        "the best. What is best of many is better than it would be again: train it with other "
+        "seeds before it is compared."
     )
     found = [Note("", text, "")]
     if table.pruned:

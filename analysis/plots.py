@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
@@ -40,12 +41,13 @@ class Curve(NamedTuple):
 
 
 def differences(table: Table, metric: str, figure: str) -> str:
-    """Every arm against base, groups apart: ours filled with its spread, the paper's hollow.
+    """Every arm against its base, groups apart: ours filled with its spread, the paper's hollow.
 
-    BLEU in points; perplexity in per cent of base's. Empty where base has no score.
+    BLEU in points; perplexity in per cent of base's. Empty where base has no score. Of a search
+    only what has finished.
     """
     base = table.base.mean(metric)
-    rows = [row for row in table.rows if row is not table.base]
+    rows = _compared(table)
     if base is None or not any(table.difference(row, metric) is not None for row in rows):
         return ""
     scale = 100 / base if metric == table.perplexity else 1.0
@@ -66,8 +68,8 @@ def differences(table: Table, metric: str, figure: str) -> str:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(_offset))
-        return svg.inline(drawing, f"Difference from base, {metric}")
+        axes.xaxis.set_major_formatter(FuncFormatter(partial(_offset, zero=table.base_name)))
+        return svg.inline(drawing, f"Difference from {table.base_name}, {metric}")
 
 
 def curves(table: Table, histories: pd.DataFrame, metric: str) -> list[Panel]:
@@ -84,6 +86,8 @@ def panels(table: Table, found: Mapping[str, Curve], metric: str, heading: str) 
     lost = {row.arm for row in table.rows if row.diverged}
     calm = [curve for arm, curve in drawn.items() if arm not in lost] or [*drawn.values()]
     limits = _limits(calm, metric == PERPLEXITY)
+    if table.is_search:
+        return [_search_panel(table, drawn, metric, heading, limits)]
     made = []
     for name, numbers in groups(table):
         rows = [table.rows[n] for n in numbers if table.rows[n].arm in drawn]
@@ -94,12 +98,19 @@ def panels(table: Table, found: Mapping[str, Curve], metric: str, heading: str) 
     return made
 
 
+def _compared(table: Table) -> list[Row]:
+    """Rows that differ from something: not bases, and of a search nothing without a score."""
+    rows = [row for row in table.rows if row is not table.base_of(row)]
+    return [row for row in rows if row.runs] if table.is_search else rows
+
+
 def _places(table: Table) -> dict[str, float]:
     """A line for each arm but base, and half a line between groups."""
     places: dict[str, float] = {}
     line = 1.0
     for _, numbers in groups(table):
-        rows = [table.rows[n] for n in numbers if table.rows[n] is not table.base]
+        own = _compared(table)
+        rows = [table.rows[n] for n in numbers if table.rows[n] in own]
         for row in rows:
             places[row.arm] = line
             line += 1
@@ -115,8 +126,8 @@ def _zero(axes: Axes, table: Table, metric: str, scale: float) -> None:
     axes.axvline(0, color=FAINT, linewidth=0.6, zorder=1)
 
 
-def _offset(tick: float, _: int) -> str:
-    return f"{tick:+g}".replace("-", "−") if tick else "base"  # noqa: RUF001
+def _offset(tick: float, _: int, zero: str) -> str:
+    return f"{tick:+g}".replace("-", "−") if tick else zero  # noqa: RUF001
 
 
 def _arm(
@@ -192,6 +203,37 @@ def _panel(
             key.append((VARIABLES[colour], dashed, row.arm + lost))
         _scales(axes, metric == PERPLEXITY, limits)
         return Panel(title, svg.inline(drawing, f"{heading}, {title}"), tuple(key))
+
+
+def _search_panel(
+    table: Table,
+    drawn: Mapping[str, Curve],
+    metric: str,
+    heading: str,
+    limits: tuple[float, float],
+) -> Panel:
+    """Every suggestion: the best in colour, the rest that finished, and where others were cut."""
+    rows = [row for row in table.rows if row.arm in drawn]
+    best = [row.arm for row in rows if row.runs][: len(LINES)]
+    key = [(VARIABLES[LINES[number]], False, arm) for number, arm in enumerate(best)]
+    with svg.style(f"search curves {metric}"):
+        drawing = Figure(figsize=(6.8, 3.2))
+        axes = drawing.add_axes((0.0, 0.0, 1.0, 1.0))
+        for row in reversed(rows):  # the best above the rest
+            curve = drawn[row.arm]
+            if row.arm in best:
+                _draw(axes, curve, LINES[best.index(row.arm)], False, 1.4)
+            elif row.runs:
+                _draw(axes, curve, INK, False, 0.6)
+            else:
+                _draw(axes, curve, FAINT, True, 0.7)
+                axes.plot(curve.steps[-1], curve.mean[-1], "x", color=FAINT, ms=4, mew=0.9)
+        if any(row.runs and row.arm not in best for row in rows):
+            key.append((VARIABLES[INK], False, "others that finished"))
+        if any(not row.runs for row in rows):
+            key.append((VARIABLES[FAINT], True, "pruned"))
+        _scales(axes, metric == PERPLEXITY, limits)
+        return Panel("every suggestion", svg.inline(drawing, heading), tuple(key))
 
 
 def _draw(axes: Axes, curve: Curve, colour: str, dashed: bool, width: float) -> None:

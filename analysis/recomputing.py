@@ -11,6 +11,8 @@ from analysis.evidence import Directory, EvidenceError
 from analysis.gathering import STARTED
 from analysis.sources import Unpacked
 from analysis.tables import BASE
+from experiments.searched import Searched
+from experiments.searched import parse as parse_search
 from experiments.study import Trial
 from lit_transformer import parsing, scoring
 from lit_transformer.config import DataConfig
@@ -79,6 +81,8 @@ def checks(source: Unpacked) -> Iterator[Check]:
             raise EvidenceError(
                 f"evidence of {where}: damaged: {type(error).__name__}: {error}"
             ) from None
+    for content in evidence.searched:
+        yield from _of_search(source, parse_search(content))
 
 
 def _of_identity(trial: Trial, where: str) -> Iterator[Check]:
@@ -161,6 +165,25 @@ def _of_scores(
     generated = corpora.is_generated(trial.config.data)
     if generated and not recounted:
         yield Check(f"{where}, {name}", "scored", "no hypotheses in the evidence", "copy")
+
+
+def _of_search(source: Unpacked, search: Searched) -> Iterator[Check]:
+    """What a search was told, against the trials that the evidence has."""
+    evidence = source.evidence
+    configs = {trial.digest: trial.config for trial in source.trials}
+    for one in search.found:
+        directory = evidence.directories.get(one.digest or "")
+        if directory is None or one.digest is None:
+            continue
+        where, task = f"search, {search.name(one)}", configs[one.digest].data.task
+        score = f"{evidence.about.score}.{scoring.MEASURES[task]}"
+        names = [score if name == "score" else name for name in search.objectives]
+        if one.end == "complete":
+            scores = directory.result["scores"]
+            yield Check(where, list(one.objectives), [scores.get(name) for name in names], "copy")
+        name = f"valid.curve_{scoring.MEASURES[task]}"
+        curve = [point["values"][name] for point in directory.curves if name in point["values"]]
+        yield Check(f"{where}, its curve", list(one.points), curve[: len(one.points)], "copy")
 
 
 def _kept(source: Unpacked, trial: Trial, name: Scored) -> Counts:

@@ -16,7 +16,17 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import frontier, head_plots, latex, listing, plots, rendering, svg
+from analysis import (
+    frontier,
+    head_plots,
+    latex,
+    listing,
+    plots,
+    rendering,
+    search_plots,
+    searches,
+    svg,
+)
 from analysis.attention import Shown
 from analysis.columns import (
     Column,
@@ -57,6 +67,7 @@ class Pictures(NamedTuple):
     """Of a page; each with its title."""
 
     differences: list[tuple[str, Markup]]
+    searches: list[search_plots.Plot]
     frontiers: list[tuple[str, Markup]]
     curves: list[tuple[str, list[plots.Panel]]]
     heads: list[plots.Panel]
@@ -150,6 +161,7 @@ def _page(
         leading=[(one, _tops(one.columns)) for one in sections if one.leads],
         sections=[(one, _tops(one.columns)) for one in sections if not one.leads],
         differences=pictures.differences,
+        searches=pictures.searches,
         frontiers=pictures.frontiers,
         curves=pictures.curves,
         heads=pictures.heads,
@@ -182,9 +194,10 @@ def _pictures(
     table: Table, histories: pd.DataFrame, heads: Found, sections: Sequence[Section]
 ) -> Pictures:
     if len(table.rows) > MOST_DRAWN:
-        return Pictures([], [], [], [], {})
+        return Pictures([], [], [], [], [], {})
     return Pictures(
         _differences(table),
+        _searches(table),
         _frontiers(table, histories),
         _curves(table, histories),
         _marked(head_plots.pictures(table, heads)),
@@ -195,12 +208,27 @@ def _pictures(
 def _differences(table: Table) -> list[tuple[str, Markup]]:
     drawn = [
         (
-            f"{table.scorer.upper()}, points from base",
+            f"{table.scorer.upper()}, points from {table.base_name}",
             plots.differences(table, table.measure, "bleu"),
         ),
-        ("Perplexity, per cent from base", plots.differences(table, table.perplexity, "ppl")),
+        (
+            f"Perplexity, per cent from {table.base_name}",
+            plots.differences(table, table.perplexity, "ppl"),
+        ),
     ]
     return [(title, Markup(picture)) for title, picture in drawn if picture]
+
+
+def _searches(table: Table) -> list[search_plots.Plot]:
+    found: list[search_plots.Plot] = []
+    for search in table.searched:
+        names = searches.objective_names(table, search)
+        found += (
+            search_plots.slices(search, names[0])
+            if search.row
+            else search_plots.pictures(search, names)
+        )
+    return [plot._replace(svg=Markup(plot.svg)) for plot in found]
 
 
 def _frontiers(table: Table, histories: pd.DataFrame) -> list[tuple[str, Markup]]:
@@ -229,7 +257,8 @@ def _marked(panels: Sequence[plots.Panel]) -> list[plots.Panel]:
 
 def _write_figures(folder: Path, pictures: Pictures) -> None:
     """Each picture as an SVG file; those of an earlier report are removed."""
-    alone = (*pictures.differences, *pictures.frontiers)
+    searched = [(plot.title, plot.svg) for plot in pictures.searches]
+    alone = (*pictures.differences, *searched, *pictures.frontiers)
     panels = [plots.Panel(title, picture, ()) for title, picture in alone]
     for title, some in (*pictures.curves, *chain(*pictures.of_sections.values())):
         panels += [panel._replace(title=f"{title}, {panel.title}") for panel in some]

@@ -28,7 +28,7 @@ CLOSE = 1e-6
 
 
 def compared(table: Table, trials: Sequence[Trial], source: Source) -> Mapping[str, Sentences]:
-    """Each arm's finished runs against base's over resampled sentences.
+    """Each arm's finished runs against its base's over resampled sentences.
 
     Arms on another corpus than base's, and runs whose hypotheses are gone or give another score
     than the recorded one, are left out; a table of more than MOST_RUNS runs has none.
@@ -37,7 +37,12 @@ def compared(table: Table, trials: Sequence[Trial], source: Source) -> Mapping[s
         return {}
     found = counted(table, trials, source, table.scored, [table.scorer])
     runs = {arm: [one[table.scorer] for one in some.values()] for arm, some in found.items()}
-    return against(table.base.arm, runs, SCORERS[table.scorer])
+    compared: dict[str, Sentences] = {}
+    for base in dict.fromkeys(table.base_of(row).arm for row in table.rows):
+        own = {row.arm for row in table.rows if table.base_of(row).arm == base}
+        some = {arm: one for arm, one in runs.items() if arm in own}
+        compared |= against(base, some, SCORERS[table.scorer])
+    return compared
 
 
 def counted(

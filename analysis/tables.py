@@ -18,7 +18,9 @@ from analysis.rates import Rate, priced
 from analysis.runs import Found
 from analysis.sequential import Design
 from analysis.significance import MARGIN, Sentences, Verdict
-from experiments.space import SUGGESTED
+from experiments.searched import Searched
+from experiments.space import SUGGESTED, TUNED
+from experiments.tuning import BEST
 from lit_transformer.config import RunConfig, Task
 from lit_transformer.config_io import Scalar, flatten
 from lit_transformer.config_io import keys as schema_keys
@@ -72,8 +74,8 @@ class Row(NamedTuple):
     cited: str
     """Place and editions of the paper's figures."""
     verdict: Verdict | None
-    """Against base, of what the table is read for; None: it is base, or was
-    decided at looks."""
+    """Against base, of what the table is read for; None: it is base, was
+    decided at looks, or a search suggested it."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -123,12 +125,28 @@ class Table:
     """What devices are taken to sustain, for the paper's definition of training cost."""
     sequential: tuple[Decisions, ...]
     """Sweeps that gave these rows their seeds until decided."""
+    searched: tuple[Searched, ...]
+    """The search that suggested the rows, or those that tuned them."""
     tracked: tuple[Found, ...]
     """What the tracker held when the table was built; a sweep may go on meanwhile."""
 
     @property
     def base(self) -> Row:
         return next((row for row in self.rows if row.arm == BASE), self.rows[0])
+
+    @property
+    def is_search(self) -> bool:
+        """Whether its rows are a search's suggestions, best first: they have no base row."""
+        return all(row.group == SUGGESTED for row in self.rows)
+
+    @property
+    def base_name(self) -> str:
+        """What rows are compared with: `base`; of a search its best, `t4`."""
+        return self.base.arm if self.is_search else BASE
+
+    def base_of(self, row: Row) -> Row:
+        """What the row is compared with: of rows at their best, base at its best."""
+        return _base_of(row, self.rows)
 
     @property
     def scorer(self) -> str:
@@ -175,6 +193,12 @@ class Table:
         )
 
     @property
+    def pruned_runs(self) -> tuple[Run, ...]:
+        """The runs of those: they have curves and no score."""
+        given_up = [slot for _, slot in self.pruned]
+        return tuple(slot.run for slot in given_up if slot.run is not None)
+
+    @property
     def runs(self) -> tuple[Run, ...]:
         """The finished runs behind the numbers, in the table's order."""
         return tuple(run for row in self.rows for run in row.runs)
@@ -189,9 +213,9 @@ class Table:
         return tuple((row.arm, seed) for row in self.rows for seed in row.diverged)
 
     def difference(self, row: Row, metric: str, other: Row | None = None) -> float | None:
-        """The row's mean less base's, or less the `other` row's; None as well where a seed of one
-        diverged."""
-        rows = row, other or self.base
+        """The row's mean less its base's, or less the `other` row's; None as well where a seed of
+        one diverged."""
+        rows = row, other or self.base_of(row)
         ours, theirs = (None if one.diverged else one.mean(metric) for one in rows)
         return None if ours is None or theirs is None else ours - theirs
 
@@ -221,6 +245,7 @@ def build(
     scored: Scored = "valid",
     rates: Sequence[Rate] = (),
     sequential: Sequence[Decisions] = (),
+    searched: Sequence[Searched] = (),
 ) -> Table:
     """Sets the runs of `runs.rows` against the trials that `study.expand` lists now.
 
@@ -263,6 +288,7 @@ def build(
         scored=scored,
         rates=tuple(rates),
         sequential=tuple(sequential),
+        searched=tuple(searched),
         tracked=tracked,
     )
 
@@ -276,9 +302,14 @@ def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -
 
     A test that takes the seeds as fixed beforehand holds no level where scores chose their number.
     """
-    base = next((row for row in rows if row.arm == BASE), rows[0])
-    others = [row for row in rows if row is not base and not _decided(row, sequential)]
-    found = judged([(row, base) for row in others], metric)
+    families: dict[str, list[tuple[Row, Row]]] = {}
+    for row in rows:
+        base = _base_of(row, rows)
+        if row is not base and row.group != SUGGESTED and not _decided(row, sequential):
+            families.setdefault(base.arm, []).append((row, base))
+    found: dict[str, Verdict] = {}
+    for pairs in families.values():
+        found |= judged(pairs, metric)
     return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
 
 
@@ -288,6 +319,14 @@ def judged(pairs: Sequence[tuple[Row, Row]], metric: str) -> dict[str, Verdict]:
     found = significance.of_pairs(scores, MARGIN)
     lost = {row.arm for row, other in pairs if row.diverged or other.diverged}
     return found | dict.fromkeys(lost, Verdict("diverged", None, None, None, None))
+
+
+def _base_of(row: Row, rows: Sequence[Row]) -> Row:
+    first = next((one for one in rows if one.arm == BASE), rows[0])
+    if row.group != TUNED:
+        return first
+    best = [one for one in rows if one.group == TUNED]
+    return next((one for one in best if one.arm == f"{first.arm}{BEST}"), best[0])
 
 
 def _decided(row: Row, sequential: Sequence[Decisions]) -> tuple[Decision, Design] | None:

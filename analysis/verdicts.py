@@ -3,6 +3,7 @@
 from analysis.sentences import MOST_RUNS, RESAMPLES
 from analysis.significance import LEVEL, MARGIN, Sentences, Verdict, Welch
 from analysis.tables import Table
+from experiments.space import TUNED
 
 
 def word(verdict: Verdict) -> str:
@@ -32,13 +33,15 @@ def probability(p: float) -> str:
 def how(table: Table) -> list[str]:
     """How the verdicts were come by."""
     tested = [row.verdict for row in table.rows if row.verdict and row.verdict.test]
-    if not tested and table.sequential:
+    if table.is_search or (not tested and table.sequential):
         return []
     if not tested:
         others = len(table.rows) - 1
         text = "Verdicts need two seeds of base and of the row: one seed has no interval."
         return [text] if others and table.finished else []
     rows = f"{len(tested)} row" + ("" if len(tested) == 1 else "s")
+    if any(row.group == TUNED for row in table.rows):
+        rows += ", those at their best among themselves"
     found = [
         f"Verdicts: Welch's t-test over the seeds' {table.scorer.upper()} against base's, Holm's "
         f"correction over {rows}, level {100 * LEVEL:g} %; the same: two one-sided tests with a "

@@ -19,6 +19,7 @@ from analysis.sections import Section
 from analysis.sources import PATHS as PATHS
 from analysis.sources import Unpacked
 from analysis.tables import Heading, Table
+from experiments.searched import parse
 from experiments.store import StoreError
 from lit_transformer.config import NUMERICS, RunConfig
 from lit_transformer.config_io import ConfigError, Given, flatten
@@ -111,7 +112,8 @@ def _table(found: Evidence, source: Unpacked) -> Table:
     given = about.model_dump(exclude={"version", "score", "rates", "sections"})
     heading = Heading(**given, version=str(about.version), versions={})
     rates = [Rate(**rate.model_dump()) for rate in about.rates]
-    return assembly.build(heading, source.trials, source, about.score, rates)
+    searched = [parse(content) for content in found.searched]
+    return assembly.build(heading, source.trials, source, about.score, rates, searched)
 
 
 def _refuse_other_numerics(found: Evidence, path: Path) -> None:

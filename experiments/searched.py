@@ -66,7 +66,11 @@ class Searched(NamedTuple):
 
     def as_object(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {**self._asdict(), "found": [one._asdict() for one in self.found]}
+        found = [
+            {**one._asdict(), "points": list(one.points), "objectives": list(one.objectives)}
+            for one in self.found
+        ]
+        return {**self._asdict(), "found": found}
 
 
 def parse(content: Mapping[str, Any]) -> Searched:
@@ -78,28 +82,43 @@ def parse(content: Mapping[str, Any]) -> Searched:
     return Searched(**{**content, "found": tuple(found)})
 
 
+def front(search: Searched) -> list[Suggestion]:
+    """Finished ones that no other beats in all objectives, by the first objective."""
+    gains = _gains(search)
+    finished = [one for one in best_first(search) if one.number in gains]
+    return [one for one in finished if not _is_beaten(gains[one.number], gains)]
+
+
 def best_first(search: Searched) -> list[Suggestion]:
     """Its suggestions: finished ones by the first objective, those that no other beats in all of
     them before the rest; then pruned ones, those that were followed longest first; then the others.
     """
-    signs = [1 if name == "score" else -1 for name in search.objectives]
-    found = search.found
+    gains = _gains(search)
 
-    def gains(one: Suggestion) -> list[float]:
-        return [sign * value for sign, value in zip(signs, one.objectives, strict=True)]
+    def rank(one: Suggestion) -> tuple[bool, list[float]]:
+        return not _is_beaten(gains[one.number], gains), gains[one.number]
 
-    finished = [one for one in found if one.end == "complete"]
-    reached = [gains(one) for one in finished]
-    front = [not any(_beats(other, own) for other in reached) for own in reached]
-    ranked = sorted(
-        zip(finished, front, reached, strict=True), key=lambda one: (one[1], one[2]), reverse=True
-    )
-    pruned = [one for one in found if one.end == "pruned"]
+    finished = [one for one in search.found if one.end == "complete"]
+    finished.sort(key=rank, reverse=True)
+    pruned = [one for one in search.found if one.end == "pruned"]
     pruned.sort(key=lambda one: (len(one.points), one.points[-1:]), reverse=True)
-    rest = [one for one in found if one.end not in ("complete", "pruned")]
-    return [*(one for one, _, _ in ranked), *pruned, *rest]
+    rest = [one for one in search.found if one.end not in ("complete", "pruned")]
+    return [*finished, *pruned, *rest]
 
 
-def _beats(other: Sequence[float], own: Sequence[float]) -> bool:
-    """Whether the other is nowhere worse and somewhere better; more is better."""
-    return all(a >= b for a, b in zip(other, own, strict=True)) and list(other) != list(own)
+def _gains(search: Searched) -> dict[int, list[float]]:
+    """Of the finished ones, by number: every objective so that more is better."""
+    signs = [1 if name == "score" else -1 for name in search.objectives]
+    return {
+        one.number: [sign * value for sign, value in zip(signs, one.objectives, strict=True)]
+        for one in search.found
+        if one.end == "complete"
+    }
+
+
+def _is_beaten(own: Sequence[float], gains: Mapping[int, Sequence[float]]) -> bool:
+    """Whether another is nowhere worse and somewhere better; more is better."""
+    return any(
+        list(other) != list(own) and all(a >= b for a, b in zip(other, own, strict=True))
+        for other in gains.values()
+    )

@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 import sys
+import sysconfig
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -155,6 +156,26 @@ def ui_command(
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     return command, environment
+
+
+def dashboard_command(path: Path, host: str, port: int) -> list[str]:
+    """The command that shows an Optuna database in optuna-dashboard.
+
+    It asks nobody who they are, as MLflow's server. StoreError where others could reach the
+    address, or where the package is not there.
+    """
+    if not _is_loopback(host):
+        raise StoreError(
+            f"--host {host}: others could reach it, and optuna-dashboard lets whoever reaches it "
+            "change and delete studies; use 127.0.0.1 and an ssh tunnel"
+        )
+    program = Path(sysconfig.get_path("scripts")) / "optuna-dashboard"
+    if not program.exists():
+        raise StoreError(
+            "--optuna: optuna-dashboard is not installed: pip install '.[dashboard]' in the "
+            "project's folder, or pip install optuna-dashboard"
+        )
+    return [str(program), f"sqlite:///{path}", "--host", host, "--port", str(port)]
 
 
 def _is_loopback(host: str) -> bool:

@@ -133,16 +133,17 @@ def searched(study: Study, base: Trial, events: Sequence[Mapping[str, Any]]) -> 
 
 
 def every(root: Path) -> list[tuple[str, Searched]]:
-    """Every search of a root under a name: study/setting, and its key where there are several."""
-    files = sorted(folder(root).glob("*/*/*.jsonl"))
-    names = [f"{file.parent.parent.name}/{file.parent.name}" for file in files]
+    """Every search of a root by name: study/setting, the row that is tuned, and its key where
+    there are several of one name."""
     found = []
-    for file, name in zip(files, names, strict=True):
+    for file in sorted(folder(root).glob("*/*/*.jsonl")):
         events = read_events(file)
         if events:
-            own = name if names.count(name) == 1 else f"{name}/{file.stem}"
-            found.append((own, _recorded(events, file)))
-    return found
+            one = _recorded(events, file)
+            words = file.parent.parent.name, file.parent.name, *filter(None, [one.row])
+            found.append(("/".join(words), file.stem, one))
+    names = [name for name, _, _ in found]
+    return [(name if names.count(name) == 1 else f"{name}/{key}", one) for name, key, one in found]
 
 
 def _recorded(events: Sequence[Mapping[str, Any]], file: Path) -> Searched:

@@ -9,7 +9,7 @@ from typing import Any, final
 from experiments import tuning
 from experiments.bounds import Bound
 from experiments.search import Searching
-from experiments.searched import Searched
+from experiments.space import described
 from experiments.study import Setting, Study, Trial, expand
 from experiments.sweep import Further, Planned, Root, plan
 from experiments.tuning import BEST
@@ -50,8 +50,7 @@ class Tuning:
 
     def expected(self) -> list[Trial]:
         """What its table has, as far as it is known: rows as they stand, and at their best."""
-        found: list[Searched] = [one.searched() for one in self.searches]
-        known = tuning.at_their_best(self._study, found)
+        known = tuning.at_their_best(self._study, [one.searched() for one in self.searches])
         names = [arm.id for arm in known.arms[len(self._study.arms) :]]
         if not names:
             return self._as_they_stand
@@ -89,8 +88,18 @@ class Tuning:
         return [*plan(self._as_they_stand, self._root), *suggested]
 
     def plan(self) -> list[str]:
-        """What is searched and how, to be told."""
-        return [line for one in self.searches for line in one.plan()]
+        """What is searched and how, to be told; in each row what it leaves open."""
+        tune = self._study.tune
+        assert tune is not None
+        by = f", pruned by {tune.pruner.name}" if tune.pruner else ""
+        head = f"tune: {tune.trials} trials a row with seed {tune.seed}, {tune.sampler.name}{by}"
+        rows = [
+            f"  {found.row}: {', '.join(one['key'] for one in found.about['space'])}; "
+            f"{search.standing()}"
+            for search in self.searches
+            for found in [search.searched()]
+        ]
+        return [head, *described(tune), "rows:", *rows]
 
     @contextmanager
     def begun(self) -> Iterator[None]:
