@@ -101,7 +101,7 @@ def build(
     source: Source,
     scored: Scored,
     rates: Sequence[Rate],
-    searched: Sequence[Searched],
+    searched: Sequence[Searched] = (),
 ) -> Table:
     """The table of these trials; the versions that stand above it are the trials' own."""
     found = source.runs(heading.study, heading.setting)

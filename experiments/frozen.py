@@ -72,9 +72,11 @@ def quiet() -> Iterator[None]:
 
 def _trial(search: Searched, one: Suggestion) -> FrozenTrial:
     space = {dimension["key"]: dimension for dimension in search.about["space"]}
+    # Optuna's value of a pruned trial is the last of its curve.
+    last = one.points[-1:] if one.end == "pruned" and len(search.objectives) == 1 else ()
     return optuna.trial.create_trial(
         state=TrialState.RUNNING if one.end is None else STATES[one.end],
-        values=list(one.objectives) if one.end == "complete" else None,
+        values=[*one.objectives] or last or None,
         params=dict(one.values),
         distributions={key: _distribution(space[key]) for key in one.values},
         intermediate_values=dict(enumerate(one.points, start=1)),

@@ -823,6 +823,7 @@ def test_a_sweep_killed_at_any_moment_ends_as_if_undisturbed(
     assert in_mlflow(tmp_path)["status"].tolist() == ["FINISHED"] * 4
 
 
+CURVE = "valid.curve_bleu"
 SEARCH = """\
 name: hunt
 version: 1
@@ -874,6 +875,111 @@ def test_a_search_killed_and_started_again_repeats_and_loses_nothing(
     assert table["missing"] == []
     report = tmp_path / "mlruns" / "reports" / "hunt" / "toy" / "report.json"
     assert ablate("verify", report, "--root", tmp_path).status == 0
+
+
+def test_a_search_of_two_seeds_asks_which(toy: Toy, tmp_path: Path) -> None:
+    study = tmp_path / "hunt.yaml"
+    study.write_text(SEARCH.replace("trials: 4", "trials: 1"))
+    words = [study, "--setting", toy.setting, "--root", tmp_path]
+    for seed in ("1,", "4,"):
+        assert ablate("sweep", *words, "--seeds", seed).status == 0
+    done = ablate("report", *words)
+    assert (done.status, done.out) == (2, "")
+    assert "was searched with seeds 1, 4, each a search of its own: choose one, as --seeds 1," in (
+        done.err
+    )
+    assert json.loads(ablate("report", *words, "--seeds", "4,", "--json").out)["seeds"] == [4]
+
+
+TUNED = """\
+tune:
+  trials: 3
+  sampler: {name: random}
+  space:
+    optim.rate_factor: {low: 0.05, high: 3, log: true}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_tuned_rows_killed_and_started_again_are_shown_as_they_stand_and_at_their_best(
+    toy: Toy, tmp_path: Path
+) -> None:
+    study = tmp_path / "tuned.yaml"
+    study.write_text(STUDY + TUNED)
+    words = [study, "--setting", toy.setting, "--root", tmp_path]
+    killed = Started("sweep", *words, "--seeds", 2)
+    wait_for(lambda: len(files(tmp_path, "result.json")) > 5)
+    killed.process.kill()
+    killed.wait()
+    assert killed.vanishes(), killed.left()
+    again = ablate("sweep", *words, "--seeds", 2)
+    assert again.status == 0, again.err
+    stands = [Record(path.parent).state() for path in files(tmp_path, "lock")]
+    assert {state.kind for state in stands} == {"finished"}
+    assert sum(state.attempts > 1 for state in stands) <= 2  # those that were under way
+    table = json.loads(ablate("report", *words, "--json").out)
+    assert [row["arm"] for row in table["rows"]] == ["base", "A", "base.best", "A.best"]
+    assert table["seeds"] == [1, 2]
+    assert table["missing"] == []
+    tuning = table["sections"]["tuning"]["searches"]
+    assert [(one["row"], len(one["found"]), one["seed"]) for one in tuning] == [
+        ("base", 3, 0),
+        ("A", 3, 0),
+    ]
+    for one, row in zip(tuning, table["rows"][2:], strict=True):
+        best = max(one["found"], key=lambda found: found["objectives"][0])
+        assert row["settings"]["optim.rate_factor"] == best["values"]["optim.rate_factor"]
+    report = tmp_path / "mlruns" / "reports" / "tiny" / "toy" / "report.json"
+    assert ablate("verify", report, "--root", tmp_path).status == 0
+
+
+def test_a_plan_of_a_search_is_bounded(toy: Toy, tmp_path: Path) -> None:
+    study = tmp_path / "hunt.yaml"
+    study.write_text(SEARCH)
+    words = [study, "--setting", toy.setting, "--root", tmp_path, "--json"]
+    dry = json.loads(ablate("sweep", *words, "--dry-run").out)
+    (search,) = dry["searches"]
+    assert search["sampler"]["name"] == "random"
+    assert search["pruner"]["options"] == {"n_startup_trials": 1}
+    assert [dimension["key"] for dimension in search["space"]] == ["optim.rate_factor"]
+    assert dry["trials"] == []
+    plan = json.loads(ablate("plan", *words).out)
+    (search,) = plan["searches"]
+    assert search["bound"]["left"] == len(plan["trials"]) == 4
+    assert search["bound"]["least"] == pytest.approx((1 + 3 * 2 / 40) / 4)
+    each = plan["trials"][0]["forecast"]["seconds"][1]
+    assert search["bound"]["trial_seconds"] == pytest.approx(4 * each)
+    assert not files(tmp_path, "result.json")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ranks are tied on Linux alone")
+def test_a_search_prunes_trials_on_two_devices(toy: Toy, tmp_path: Path) -> None:
+    """Optuna decides, rank 0 is asked, both ranks end, and MLflow keeps the curve."""
+    study = tmp_path / "hunt.yaml"
+    pruner = "pruner: {name: threshold, options: {lower: 101.0, n_warmup_steps: 2}}"  # all of them
+    content = SEARCH.replace("trials: 4", "trials: 2").replace(
+        "train.steps: 40", "train.steps: 400"
+    )
+    study.write_text(re.sub("pruner: .*", pruner, content))
+    words = [study, "--setting", toy.setting, "--root", tmp_path, "--set", "train.devices=2"]
+    started = Started("sweep", *words)
+    started.wait()
+    assert started.vanishes(), started.left()
+    records = [Record(path.parent) for path in files(tmp_path, "lock")]
+    assert [record.state().kind for record in records] == ["pruned", "pruned"]
+    told = runs.read(store.uri(tmp_path), "hunt", "toy")
+    assert {*told["kind"]} == {"pruned"}
+    assert {*told["status"]} == {"KILLED"}
+    for record in records:
+        steps = [line["step"] for line in read_lines(record.metrics) if CURVE in line["values"]]
+        assert steps[:2] == [2, 4]
+        assert steps[-1] < 400
+    history = runs.history(store.uri(tmp_path), told["run_id"].tolist(), [CURVE])
+    assert {*history["run_id"]} == {*told["run_id"]}
+    (journal,) = (tmp_path / "mlruns" / "searches" / "hunt" / "toy").glob("*.jsonl")
+    ends = [line["end"] for line in read_lines(journal) if line["event"] == "told"]
+    assert ends == ["pruned", "pruned"]
 
 
 # Failures
@@ -1018,7 +1124,12 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
     [
         (["sweep", "tabel3", "--setting", "grammar"], "did you mean table3?"),
         (["run", "table3/Q", "--setting", "grammar"], "study table3 has no arm Q"),
-        (["plan", "search-recipe", "--setting", "grammar"], "its trials are not known ahead"),
+        (["sweep", "tuned", "--setting", "grammar", "--seeds", "0,1"], "tuned tunes with seed 0"),
+        (
+            ["sweep", "tuned", "--setting", "grammar", "--until", "decided"],
+            "--until decided: tuned tunes its rows; give the seeds with --seeds",
+        ),
+        (["ui", "--optuna", "--host", "0.0.0.0"], "others could reach it, and optuna-dashboard"),
         (["report", "search-recipe", "--setting", "grammar"], "has no rows before `ablate sweep`"),
         (
             ["sweep", "search-recipe", "--setting", "grammar", "--only", "t1"],

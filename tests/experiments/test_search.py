@@ -9,148 +9,15 @@ from typing import get_args
 import optuna
 import pytest
 
-from experiments import samplers, search, suggestions, sweep
+from experiments import frozen, samplers, search, suggestions
 from experiments.files import PrunerName, SamplerName
-from experiments.runners.local import Ended
-from experiments.search import Searching
 from experiments.searched import best_first
 from experiments.space import Search
-from experiments.study import Trial, load_setting, load_study
-from experiments.sweep import Planned, Root
-from experiments.worker import Job
-from lit_transformer import config_io
-from lit_transformer.config import RunConfig
+from experiments.study import load_setting, load_study
 from lit_transformer.config_io import ConfigError
-from lit_transformer.record import MetricsLog, Record, RecordError
+from lit_transformer.record import RecordError
+from tests.experiments.hunting import MEDIAN, SPACE, KilledError, Runner, World
 from tests.toy import Toy, write_toy
-
-VALIDATIONS = 4
-HEAD = """\
-name: hunt
-version: 1
-description: A search.
-search:
-  trials: 12
-"""
-SPACE = """\
-  space:
-    optim.rate_factor: {low: 0.1, high: 10, log: true}
-    model.dropout: {low: 0, high: 0.4, step: 0.1}
-    model.positions: {choices: [sinusoidal, learned]}
-    model.max_positions: {low: 64, high: 256, when: {model.positions: learned}}
-"""
-MEDIAN = "  pruner: {name: median, options: {n_startup_trials: 2}}\n"
-
-
-def score(config: RunConfig) -> float:
-    """Best at a rate factor of 1 without dropout."""
-    return 10 - math.log(config.optim.rate_factor) ** 2 - config.model.dropout
-
-
-class KilledError(Exception):
-    """What a sweep dies of, without a word to anybody."""
-
-
-class Runner:
-    """Trains in no time, one trial at a time: a validation at each poll, and then the result.
-
-    `dies_at`: the poll at which the sweep is no more.
-    """
-
-    def __init__(self, dies_at: int | None = None) -> None:
-        self.jobs: list[Job] = []
-        self.started: list[str] = []
-        self.polls, self.dies_at = 0, dies_at
-        self.diverges: set[int] = set()
-
-    @property
-    def running(self) -> list[str]:
-        return [job.digest for job in self.jobs]
-
-    def has_room(self, devices: int) -> bool:
-        return not self.jobs
-
-    def submit(self, job: Job) -> None:
-        self.jobs.append(job)
-        self.started.append(job.digest)
-        record = Record(job.directory)
-        record.clear_partials()
-        record.start_attempt({})
-
-    def poll(self, timeout_s: float) -> list[Ended]:
-        self.polls += 1
-        if self.polls == self.dies_at:
-            raise KilledError
-        (job,) = self.jobs
-        record = Record(job.directory)
-        config = config_io.parse(job.config, job.directory / "config.yaml")
-        record.path.mkdir(exist_ok=True)
-        done = record.metrics.read_text().count("\n") if record.metrics.exists() else 0
-        if record.prune_file.exists():
-            return self.end(job, record, "pruned")
-        if len(self.started) in self.diverges:
-            return self.end(job, record, "diverged")
-        if done < VALIDATIONS:
-            value = score(config) * (done + 1) / VALIDATIONS
-            MetricsLog(record).add(done + 1, {"valid.curve_bleu": value})
-            return []
-        scores = {
-            "valid.bleu": score(config),
-            "valid.perplexity": 2.0,
-            "cost.total_seconds": 1.0,
-            "cost.parameters": 1000 * config.model.dropout,
-        }
-        record.write_json("result.json", {"scores": scores})
-        return self.end(job, record, "finished")
-
-    def end(self, job: Job, record: Record, kind: str) -> list[Ended]:
-        record.end_attempt(1, kind, "")  # type: ignore[arg-type]
-        self.jobs.clear()
-        return [Ended(job.digest, 0)]
-
-    def stop(self, grace_s: float) -> list[Ended]:
-        return []
-
-
-class Watcher:
-    """Mirror and display."""
-
-    def __init__(self) -> None:
-        self.watched: list[str] = []
-        self.said: list[str] = []
-
-    def watch(self, trial: Trial, directory: Path) -> None:
-        self.watched.append(trial.arm)
-
-    def show(self, planned: list[Planned], running: list[str]) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-
-class World:
-    """A search over the toy, under one root."""
-
-    def __init__(self, toy: Toy, root: Path, body: str) -> None:
-        self.toy, self.root = toy, root
-        self.file = toy.folder / "hunt.yaml"
-        self.file.write_text(HEAD + body)
-
-    def searching(self) -> Searching:
-        setting = load_setting(str(self.toy.setting))
-        return Searching(load_study(str(self.file)), setting, 1, {}, self.root)
-
-    def go(self, runner: Runner) -> tuple[Searching, Watcher]:
-        found, watcher = self.searching(), Watcher()
-        with found.begun():
-            sweep.run(found.planned(), Root(self.root), runner, watcher, watcher, None, found)
-        return found, watcher
-
-    @property
-    def journal(self) -> Path:
-        (found,) = (self.root / "mlruns" / "searches").rglob("*.jsonl")
-        return found
 
 
 def asked_for(world: World) -> Search:
@@ -299,6 +166,84 @@ def test_more_trials_go_on_with_the_same_search(toy: Toy, tmp_path: Path) -> Non
     assert len(runner.started) == 2
 
 
+class Clock:
+    """Goes a second further whenever it is read, and not while nobody looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+TIMED = "  time: 60 s\n"
+
+
+def timed(world: World) -> World:
+    world.file.write_text(world.file.read_text().replace("  trials: 12\n", TIMED))
+    return world
+
+
+def test_a_search_with_a_limit_of_time_ends_by_it(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "clock", Clock())
+    found, _ = timed(World(toy, tmp_path, SPACE)).go(runner := Runner())
+    assert found.is_done
+    assert found.spent_s >= 60
+    assert 0 < len(runner.started) < 60
+    assert {one.end for one in found.suggested} == {"complete"}  # what was under way is finished
+
+
+def test_time_that_was_spent_counts_after_a_kill(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "clock", Clock())
+    monkeypatch.setattr(search, "NOTE_EVERY_S", 5.0)
+    world = timed(World(toy, tmp_path, SPACE))
+    spent = 0.0
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            world.go(Runner(dies_at=6))
+        later = world.searching()
+        assert spent < later.spent_s < 60
+        spent = later.spent_s
+    found, _ = world.go(Runner())
+    assert found.is_done
+    digests = [one.digest for one in found.suggested]
+    assert len(digests) == len({*digests})
+    again, _ = world.go(runner := Runner())  # its time is over
+    assert runner.started == []
+    assert again.suggested == found.suggested
+
+
+def test_a_kill_between_two_notes_costs_the_budget_no_more_than_that(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(search, "clock", clock)
+    monkeypatch.setattr(search, "NOTE_EVERY_S", 5.0)
+    world = timed(World(toy, tmp_path, SPACE))
+    owned = world.searching().begun()
+    owned.__enter__()
+    began = clock.now
+    clock.now += 1000  # killed: its end is never written down
+    assert world.searching().spent_s <= clock.now - began - 1000
+
+
+def test_more_time_goes_on_with_the_same_search(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "clock", Clock())
+    world = timed(World(toy, tmp_path, SPACE))
+    first, _ = world.go(Runner())
+    world.file.write_text(world.file.read_text().replace("60 s", "2 min"))
+    second, _ = world.go(runner := Runner())
+    assert second.suggested[: len(first.suggested)] == first.suggested
+    assert runner.started
+
+
 def test_another_space_is_another_search(toy: Toy, tmp_path: Path) -> None:
     world = World(toy, tmp_path, SPACE)
     world.go(Runner())
@@ -323,6 +268,66 @@ def test_an_optuna_that_suggests_otherwise_is_given_the_old_suggestions(
         one.values for one in found.suggested[1:]
     ]
     assert len({str(one.values) for one in again.suggested}) == 16  # it does not begin anew
+
+
+@pytest.mark.parametrize("pruner", [MEDIAN, ""])
+def test_a_record_makes_the_study_that_optuna_had(toy: Toy, tmp_path: Path, pruner: str) -> None:
+    world = World(toy, tmp_path, pruner + SPACE)
+    runner = Runner()
+    runner.diverges = {2}
+    found, _ = world.go(runner)
+    theirs = found._study.trials
+    (name, recorded), *_ = suggestions.every(tmp_path)
+    assert name == "hunt/toy"
+    path = tmp_path / "optuna.db"
+    for _ in range(2):  # what was there is replaced
+        frozen.write_database([(name, recorded)], path)
+    stored = optuna.load_study(study_name=name, storage=f"sqlite:///{path}").trials
+    for ours in (frozen.study(found.searched(), "x").trials, stored):
+        assert [t.number for t in ours] == [t.number for t in theirs]
+        assert [t.state for t in ours] == [t.state for t in theirs]
+        assert [t.values for t in ours] == [t.values for t in theirs]
+        assert [t.intermediate_values for t in ours] == [t.intermediate_values for t in theirs]
+        for own, their in zip(ours, theirs, strict=True):
+            assert own.distributions == their.distributions
+            assert {k: v for k, v in own.params.items() if isinstance(v, str)} == {
+                k: v for k, v in their.params.items() if isinstance(v, str)
+            }
+            numbers = {k: v for k, v in their.params.items() if not isinstance(v, str)}
+            assert {k: own.params[k] for k in numbers} == pytest.approx(numbers, rel=1e-3)
+
+
+def test_a_record_that_does_not_tell_its_search_is_named(toy: Toy, tmp_path: Path) -> None:
+    world = World(toy, tmp_path, SPACE)
+    world.go(Runner())
+    first, *rest = world.journal.read_text().splitlines()
+    world.journal.write_text("\n".join([first.replace('"objectives"', '"aims"'), *rest, ""]))
+    with pytest.raises(RecordError, match=r"jsonl:1: does not tell what is searched"):
+        suggestions.every(tmp_path)
+
+
+def test_a_forecast_takes_the_costliest_suggestion_for_each_that_is_left(
+    toy: Toy, tmp_path: Path
+) -> None:
+    space = """\
+  space:
+    model.d_ff: {choices: [32, 256, 64]}
+    model.layers: {low: 1, high: 3}
+    model.dropout: {low: 0, high: 0.4, step: 0.1}
+"""
+    world = World(toy, tmp_path, MEDIAN + "  set: {train.valid_every: 4}\n" + space)
+    items, (bound,) = world.searching().ahead()
+    assert len(items) == bound.left == 12
+    assert bound.values == {"model.d_ff": 256, "model.layers": 3}
+    assert bound.first == 4 / 16
+    assert bound.least == pytest.approx((1 + 11 / 4) / 12)
+    assert bound.so_far is None
+    found, _ = world.go(Runner())
+    items, (bound,) = found.ahead()
+    assert (items, bound.left) == ([], 0)
+    parts = [min(len(one.points) / 4, 1.0) for one in found.suggested]
+    assert bound.so_far == pytest.approx(sum(parts) / 12)
+    assert any(part < 1 for part in parts)
 
 
 def test_a_search_has_one_owner(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

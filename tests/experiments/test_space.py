@@ -96,11 +96,31 @@ def test_a_condition_that_cannot_hold_is_refused(tmp_path: Path, when: str, mess
         ("  set: {model.dropout: 0.1}\n" + SPACE, "model.dropout is in set and in space"),
         ("  space: {}\n", "at least 1 item"),
         (SPACE + "rows: [{id: base}]\n", "has rows and a search; write two studies"),
+        (SPACE + "tune: {trials: 2, space: {model.dropout: {low: 0, high: 1}}}\n", "tune is for"),
+        ("  time: 20 minutes\n" + SPACE, ":6: search.time: a time is a number above 0 with s, min"),
+        ("  time: 0 s\n" + SPACE, "a time is a number above 0"),
+        ("  time: 20\n" + SPACE, "such as 20 min"),
     ],
 )
 def test_a_search_that_cannot_be_is_one_message(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         checked(tmp_path, body)
+
+
+def test_a_search_needs_an_end(tmp_path: Path) -> None:
+    file = tmp_path / "hunt.yaml"
+    file.write_text(HEAD.replace("  trials: 4\n", "") + SPACE)
+    with pytest.raises(ConfigError, match=r":4: search: give trials, or a time such as 20 min"):
+        load_study(str(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90 s", 90), ("20 min", 1200), ("1.5h", 5400), ("2 d", 172_800)]
+)
+def test_a_time_is_in_seconds(tmp_path: Path, text: str, seconds: float) -> None:
+    found = study(tmp_path, f"  time: {text}\n" + SPACE).search
+    assert found is not None
+    assert found.time_s == seconds
 
 
 def test_a_searched_key_is_not_set_on_the_command_line(tmp_path: Path) -> None:
