@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 from optuna.visualization import matplotlib as drawn
 
@@ -140,7 +141,8 @@ def _restyle_lines(axes: Axes) -> None:
         spine.set(color=FAINT, linewidth=0.6)
         spine.set_visible(spine.get_visible() and side != "top")
     for line in axes.lines:
-        line.set(color=LINES[1], alpha=1, linewidth=1.3)
+        is_named = not str(line.get_label()).startswith("_")
+        line.set(color=LINES[1] if is_named else FAINT, alpha=1, linewidth=1.3)
     for bar in axes.patches:
         bar.set_facecolor(LINES[0])
     for some in axes.collections:
@@ -168,6 +170,9 @@ def _restyle_words(axes: Axes, words: Mapping[str, str]) -> None:
     legend.set_bbox_to_anchor(None)
     legend.set_loc("best")
     legend.get_frame().set(facecolor="none", edgecolor="none")
+    for handle in legend.legend_handles:
+        if isinstance(handle, Line2D):
+            handle.set(color=LINES[1], alpha=1)
     for text in legend.get_texts():
         text.set(color=INK, fontsize=8)
 
@@ -177,6 +182,8 @@ def _restyle_ticks(axis: Axis, words: Mapping[str, str]) -> None:
     if any(one in words or one.startswith("'") for one in labels):  # keys, or Python's choices
         named = [words.get(one, one.strip("'")) for one in labels]
         axis.set_ticks(axis.get_majorticklocs(), named)
+    elif axis.label.get_text() == "Trial":
+        axis.set_major_locator(MaxNLocator(6, integer=True))
     elif axis.get_scale() == "log":
         low, high = axis.get_view_interval()
         ticks = _between(LogLocator(subs=(1.0, 2.0, 5.0), numticks=99), low, high)

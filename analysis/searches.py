@@ -141,9 +141,12 @@ def _keys(search: Searched) -> list[str]:
 
 def _ends(search: Searched) -> str:
     """`8: 5 finished, 3 pruned`."""
+    return ": ".join(filter(None, [str(len(search.found)), _counts(search)]))
+
+
+def _counts(search: Searched) -> str:
     counts = [(word, sum(one.end == end for one in search.found)) for word, end in _WORDS.items()]
-    told = ", ".join(f"{count} {word}" for word, count in counts if count)
-    return f"{len(search.found)}: {told}" if told else str(len(search.found))
+    return ", ".join(f"{count} {word}" for word, count in counts if count)
 
 
 _WORDS = {"finished": "complete", "pruned": "pruned", "failed": "fail", "under way": None}
@@ -153,8 +156,8 @@ def _how(search: Searched, names: Sequence[str]) -> str:
     sampler, pruner = search.about["sampler"]["name"], search.about["pruner"]
     pruned = f", pruned by {pruner['name']}" if pruner else ""
     return (
-        f"Trials {_ends(search)}; suggested by {sampler}{pruned} for {' and '.join(names)}, with "
-        f"seed {search.seed}."
+        f"{len(search.found)} suggestions of {sampler} for {' and '.join(names)}{pruned}, trained "
+        f"with seed {search.seed}: {_counts(search)}."
     )
 
 

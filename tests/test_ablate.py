@@ -946,6 +946,7 @@ def test_a_plan_of_a_search_is_bounded(toy: Toy, tmp_path: Path) -> None:
     assert dry["trials"] == []
     plan = json.loads(ablate("plan", *words).out)
     (search,) = plan["searches"]
+    assert {*search} >= documented("--dry-run --json")[2]
     assert search["bound"]["left"] == len(plan["trials"]) == 4
     assert search["bound"]["least"] == pytest.approx((1 + 3 * 2 / 40) / 4)
     each = plan["trials"][0]["forecast"]["seconds"][1]

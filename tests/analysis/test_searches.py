@@ -51,7 +51,7 @@ def test_the_best_configurations_are_a_section(objectives: list[str]):
     assert ("front" in columns) == (len(objectives) > 1)
     if len(objectives) > 1:
         assert columns["front"] == ["yes", "yes", "", "", "", ""]
-    assert "Trials 8: 6 finished, 2 pruned; suggested by tpe" in section.notes[0].text
+    assert "8 suggestions of tpe for valid.bleu" in section.notes[0].text
 
 
 def test_of_a_search_nothing_is_called_base():

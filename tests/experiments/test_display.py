@@ -103,7 +103,7 @@ def test_trials_of_another_process_are_told_of(planned: list[Planned]) -> None:
 def test_the_object_has_the_keys_of_its_page(planned: list[Planned]) -> None:
     stale = [Identity("tiny", "toy", "A", "A", 1, "d")]
     made = json.loads(json.dumps(display.status_json(planned, stale), allow_nan=False))
-    whole, each = documented("--dry-run --json")
+    whole, each, _ = documented("--dry-run --json")
     (beside,) = documented("ablate status")
     assert set(made) == whole | beside
     assert made["stale"] == [{"arm": "A", "seed": 1, "digest": "d"}]
