@@ -106,11 +106,11 @@ def _compared(table: Table) -> list[Row]:
 
 def _places(table: Table) -> dict[str, float]:
     """A line for each arm but base, and half a line between groups."""
+    own = {row.arm for row in _compared(table)}
     places: dict[str, float] = {}
     line = 1.0
     for _, numbers in groups(table):
-        own = _compared(table)
-        rows = [table.rows[n] for n in numbers if table.rows[n] in own]
+        rows = [table.rows[n] for n in numbers if table.rows[n].arm in own]
         for row in rows:
             places[row.arm] = line
             line += 1

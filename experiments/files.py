@@ -50,7 +50,9 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", m
 RowOf = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
 Factor = Annotated[Fraction, BeforeValidator(_factor)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
-Count = Annotated[int, Field(ge=1, le=10_000)]
+MOST_TRIALS = 10_000
+"""Suggestions of a search, and of one that has a limit of time alone."""
+Count = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
 
 SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc"]
 PrunerName = Literal["median", "percentile", "successive_halving", "hyperband", "threshold"]

@@ -18,6 +18,7 @@ import optuna
 
 from experiments import bounds
 from experiments.bounds import Bound
+from experiments.files import MOST_TRIALS
 from experiments.frozen import STATES, directions, quiet
 from experiments.samplers import pruner, sampler
 from experiments.scaling import SCALED
@@ -101,7 +102,7 @@ class Searching:
     def wants_more(self) -> bool:
         """Whether trials and time are left."""
         trials, seconds = self._search.trials, self._search.time_s
-        room = trials is None or len(self._found) < trials
+        room = len(self._found) < (MOST_TRIALS if trials is None else trials)
         return room and (seconds is None or self.spent_s < seconds)
 
     @property
@@ -131,22 +132,29 @@ class Searching:
         return [self.base] * (self._search.trials or MOST_AT_ONCE)
 
     def ahead(self) -> tuple[list[Planned], list[Bound]]:
-        """What is left to be suggested, each as costly as the space allows; for a forecast."""
-        values = self._costliest()
-        (trial,) = self._with(values, "suggestions")
-        train, search = trial.config.train, self._search
-        share = bounds.validation_share(train)
-        # In no directory of a trial: nothing is known of a trial that is not yet suggested.
-        item = plan([trial], self._root)[0]._replace(record=Record(self._path.with_suffix("")))
+        """What is under way, and what is left to be suggested, each as costly as the space
+        allows; for a forecast."""
+        search = self._search
+        item = self.costliest(f"{search.row}.suggestions" if search.row else "suggestions")
+        share = bounds.validation_share(item.trial.config.train)
         bound = Bound(
-            arm=trial.arm,
+            arm=item.trial.arm,
             left=self.left,
             seconds=None if search.time_s is None else max(search.time_s - self.spent_s, 0.0),
-            values=values,
+            values=self._costliest(),
             first=share if search.pruner else None,
             so_far=bounds.updates_share(self._found, share),
         )
-        return [item] * (1 if self.left is None else self.left), [bound]
+        begun = [one for one in self.planned() if not one.is_over]
+        return [*begun, *[item] * (1 if self.left is None else self.left)], [bound]
+
+    def costliest(self, name: str) -> Planned:
+        """The suggestion that takes most operations, under a name of its own.
+
+        It is in no directory of a trial: nothing is known of a trial that is not yet suggested.
+        """
+        (trial,) = self._with(self._costliest(), name)
+        return plan([trial], self._root)[0]._replace(record=Record(self._path.with_suffix("")))
 
     def _costliest(self) -> dict[str, Scalar]:
         """Values that take most operations, a key at a time; those that take no more are left."""
@@ -163,9 +171,8 @@ class Searching:
 
     def _with(self, values: Mapping[str, Scalar], name: str) -> list[Trial]:
         setting, seed, overrides = self._about
-        row = self._search.row
-        arm = self._search.arm(f"{row}.{name}" if row else name, values)
-        return expand(with_arms(self._what, [arm]), setting, [seed], [], overrides)
+        study = with_arms(self._what, [self._search.arm(name, values)])
+        return expand(study, setting, [seed], [], overrides)
 
     def as_objects(self) -> list[dict[str, Any]]:
         """As JSON has it, alone in a list."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from experiments.files import MOST_TRIALS
 from lit_transformer.config_io import Scalar
 
 End = Literal["complete", "pruned", "fail"]
@@ -50,7 +51,7 @@ class Searched(NamedTuple):
     def is_done(self) -> bool:
         """Whether all was asked, and every end is told."""
         trials, seconds = self.budget["trials"], self.budget["seconds"]
-        whole = trials is not None and len(self.found) >= trials
+        whole = len(self.found) >= (MOST_TRIALS if trials is None else trials)
         late = seconds is not None and self.spent_s >= seconds
         return (whole or late) and all(one.end is not None for one in self.found)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -71,11 +70,8 @@ class Tuning:
             items += some
             found += bounds
             if not one.is_done:
-                best = some[:1] * len(self._seeds)
-                row = one.searched().row
-                items += [
-                    item._replace(trial=replace(item.trial, arm=f"{row}{BEST}")) for item in best
-                ]
+                best = one.costliest(f"{one.searched().row}{BEST}")
+                items += [best] * len(self._seeds)
         return items, found
 
     def as_objects(self) -> list[dict[str, Any]]:
@@ -85,7 +81,7 @@ class Tuning:
     def planned(self) -> list[Planned]:
         """Everything that is known to be trained."""
         suggested = [item for one in self.searches for item in one.planned()]
-        return [*plan(self._as_they_stand, self._root), *suggested]
+        return [*plan(self.expected(), self._root), *suggested]
 
     def plan(self) -> list[str]:
         """What is searched and how, to be told; in each row what it leaves open."""

@@ -153,6 +153,19 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(
     assert third.started == []
 
 
+def test_what_is_left_after_a_kill_is_in_the_plan(toy: Toy, tmp_path: Path) -> None:
+    """A sweep starts no runner where its plan and its searches have nothing left."""
+    world = World(toy, tmp_path / "root")
+    _, done = world.go(runner := Runner())
+    last = done[-1].record
+    last.result_file.unlink()
+    last.end_attempt(1, "killed", "")
+    found = world.tuning([1, 2], [])
+    assert found.is_done
+    assert [item.record.path for item in found.planned() if not item.is_over] == [last.path]
+    assert last.path.name == runner.started[-1]
+
+
 def test_before_its_search_is_over_a_row_has_no_best(toy: Toy, tmp_path: Path) -> None:
     world = World(toy, tmp_path / "root")
     with pytest.raises(KilledError):
