@@ -29,6 +29,8 @@ FEWEST = 2
 """Finished trials of a search that has pictures."""
 WIDE, NARROW, HIGH = 9.4, 4.6, 2.7
 """Inches of a drawing."""
+LONGEST = 17
+"""Letters of a key that Optuna's parallel coordinates show."""
 COLORBAR = "<colorbar>"
 """The label that matplotlib gives a bar of colours."""
 
@@ -95,7 +97,8 @@ def _of_objective(
 def _words(search: Searched, names: Sequence[str]) -> dict[str, str]:
     """What a page calls the keys and objectives that Optuna names."""
     keys = {dimension["key"]: short(dimension["key"]) for dimension in search.about["space"]}
-    return keys | dict(zip(search.objectives, names, strict=True))
+    cut = {f"{key[:LONGEST]}...": word for key, word in keys.items() if len(key) > LONGEST}
+    return keys | cut | dict(zip(search.objectives, names, strict=True))
 
 
 def _picture(title: str, plot: Callable[[], Any], words: Mapping[str, str], wide: bool) -> Plot:

@@ -1,13 +1,17 @@
 """What a search takes at most, and what its pruner may save of that."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from experiments.plan_display import duration
 from experiments.planning import Outlook
 from experiments.searched import Suggestion
+from experiments.space import Search
+from experiments.study import Trial
+from experiments.sweep import planned_flops
 from lit_transformer.config import TrainConfig
-from lit_transformer.config_io import Scalar
+from lit_transformer.config_io import ConfigError, Scalar
 from lit_transformer.forecast import total
 
 
@@ -33,6 +37,22 @@ class Bound(NamedTuple):
         if self.first is None or not self.left:
             return 1.0
         return (1 + (self.left - 1) * self.first) / self.left
+
+
+def costliest(
+    search: Search, base: Trial, with_values: Callable[[Mapping[str, Scalar]], Trial]
+) -> dict[str, Scalar]:
+    """Values that take most operations, a key at a time; those that take no more are left out."""
+    found, most = dict[str, Scalar](), planned_flops(base)
+    for dimension in search.space:
+        if not dimension.holds(found):
+            continue
+        for value in dimension.ends:
+            with suppress(ConfigError):  # some do not go with others
+                flops = planned_flops(with_values({**found, dimension.key: value}))
+                if flops > most:
+                    found[dimension.key], most = value, flops
+    return found
 
 
 def validation_share(train: TrainConfig) -> float:

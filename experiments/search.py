@@ -1,32 +1,29 @@
-"""A search with Optuna, by ask and tell: the same trials, suggested instead of listed.
+"""A search: the same trials as listed ones, suggested instead, each by what the ones before scored.
 
 Optuna's own state is kept nowhere. What was asked, followed and told is one append-only file
-(`suggestions.py`), and Optuna's study is made again in memory by going through it: a seeded sampler
-then suggests what it would have suggested undisturbed. Of Optuna's storages, a journal file is
-ruined by a torn last line, and a database leaves a killed trial RUNNING for ever; both would be a
-second truth beside the trials' directories.
+(`suggestions.py`), and Optuna's study is made again in memory by going through it (`asking.py`): a
+seeded sampler then suggests what it would have suggested undisturbed. Of Optuna's storages, a
+journal file is ruined by a torn last line, and a database leaves a killed trial RUNNING for ever;
+both would be a second truth beside the trials' directories.
 """
 
 import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, final
 
-import optuna
-
 from experiments import bounds
+from experiments.asking import VERSION, Asking
 from experiments.bounds import Bound
 from experiments.files import MOST_TRIALS
-from experiments.frozen import STATES, directions, quiet
-from experiments.samplers import pruner, sampler
 from experiments.scaling import SCALED
 from experiments.searched import End, Searched, Suggestion
-from experiments.space import Dimension, described, is_in
+from experiments.space import described, is_in
 from experiments.study import Setting, Study, Trial, check_search, expand, with_arms
 from experiments.suggestions import about, path, read_events, searched, spent_s, suggestions
-from experiments.sweep import Further, Planned, Root, plan, planned_flops
+from experiments.sweep import Further, Planned, Root, plan
 from lit_transformer.config_io import ConfigError, Given, Scalar, flatten
 from lit_transformer.record import (
     POINT,
@@ -45,8 +42,6 @@ MOST_AT_ONCE = 256
 """Trials of a search without their number that its sweep plans devices for."""
 NOTE_EVERY_S = 10.0
 """How often the time that was spent is written down: what a kill may leave out of a budget."""
-DIGITS = 4
-"""Of a suggested number: what a table can show, and more than a score can tell apart."""
 clock = time.monotonic
 
 
@@ -112,7 +107,7 @@ class Searching:
 
     def states(self) -> list[str]:
         """Optuna's, by number: COMPLETE, PRUNED, FAIL, RUNNING."""
-        return [trial.state.name for trial in self._study.get_trials(deepcopy=False)]
+        return self._asking.states()
 
     def planned(self) -> list[Planned]:
         """Every trial that was suggested and can be; a search's ends are settled."""
@@ -141,7 +136,7 @@ class Searching:
             arm=item.trial.arm,
             left=self.left,
             seconds=None if search.time_s is None else max(search.time_s - self.spent_s, 0.0),
-            values=self._costliest(),
+            values=self._most(),
             first=share if search.pruner else None,
             so_far=bounds.updates_share(self._found, share),
         )
@@ -153,26 +148,16 @@ class Searching:
 
         It is in no directory of a trial: nothing is known of a trial that is not yet suggested.
         """
-        (trial,) = self._with(self._costliest(), name)
+        trial = self._with(self._most(), name)
         return plan([trial], self._root)[0]._replace(record=Record(self._path.with_suffix("")))
 
-    def _costliest(self) -> dict[str, Scalar]:
-        """Values that take most operations, a key at a time; those that take no more are left."""
-        found, most = dict[str, Scalar](), planned_flops(self.base)
-        for dimension in self._search.space:
-            if not dimension.holds(found):
-                continue
-            for value in dimension.ends:
-                with suppress(ConfigError):  # some do not go with others
-                    (trial,) = self._with({**found, dimension.key: value}, "costliest")
-                    if planned_flops(trial) > most:
-                        found[dimension.key], most = value, planned_flops(trial)
-        return found
+    def _most(self) -> dict[str, Scalar]:
+        return bounds.costliest(self._search, self.base, lambda some: self._with(some, "costliest"))
 
-    def _with(self, values: Mapping[str, Scalar], name: str) -> list[Trial]:
+    def _with(self, values: Mapping[str, Scalar], name: str) -> Trial:
         setting, seed, overrides = self._about
         study = with_arms(self._what, [self._search.arm(name, values)])
-        return expand(study, setting, [seed], [], overrides)
+        return expand(study, setting, [seed], [], overrides)[0]
 
     def as_objects(self) -> list[dict[str, Any]]:
         """As JSON has it, alone in a list."""
@@ -246,7 +231,7 @@ class Searching:
             if not events:
                 search = {**about(self._search), "trials": self._search.trials}
                 search["row"] = self._search.row
-                self._note("begun", optuna=optuna.__version__, seed=self.base.seed, search=search)
+                self._note("begun", optuna=VERSION, seed=self.base.seed, search=search)
             self._restore(events)
             self._since = clock()
             try:
@@ -258,7 +243,7 @@ class Searching:
     def suggest(self) -> Trial | None:
         """The next trial; None: no more are wanted. What cannot be configured has failed."""
         while self.wants_more:
-            number, values = self._ask()
+            number, values = self._asking.ask()
             one = Suggestion(number, values, None, "", (), None, ())
             try:
                 self._trials |= self._expanded([one])
@@ -334,8 +319,7 @@ class Searching:
 
     def _end(self, number: int, end: End, objectives: tuple[float, ...]) -> None:
         self._found[number] = self._found[number]._replace(end=end, objectives=objectives)
-        values = list(objectives) if end == "complete" else None
-        self._study.tell(self._handles[number], values, STATES[end])
+        self._asking.tell(number, end, objectives)
 
     def _follow(self, number: int, record: Record) -> None:
         """Report the validations that are new, and ask the pruner after each."""
@@ -357,19 +341,8 @@ class Searching:
         """A step is a validation, the first is 1: Optuna's resource."""
         one = self._found[number]
         self._found[number] = one._replace(points=(*one.points, value))
-        handle = self._handles[number]
-        handle.report(value, step)
-        if handle.should_prune() and one.digest is not None:
+        if self._asking.gives_up(number, step, value) and one.digest is not None:
             self._condemned.add(one.digest)
-
-    def _ask(self) -> tuple[int, dict[str, Scalar]]:
-        handle = self._study.ask()
-        self._handles.append(handle)
-        values: dict[str, Scalar] = {}
-        for dimension in self._search.space:
-            if dimension.holds(values):
-                values[dimension.key] = _suggested(handle, dimension)
-        return handle.number, values
 
     def _note(self, event: str, **content: Any) -> None:
         append_line(self._path, {"event": event, **content})
@@ -394,27 +367,20 @@ class Searching:
         asked = suggestions(events)
         self._trials = self._expanded([one for one in asked if one.digest is not None])
         try:
-            self._begin(self._about[1])
+            self._begin(self._about[1], reseeded=False)
+            if self._search.row and (own := self._own()):
+                self._asking.enqueue(own)
             self._replay(events, exact=True)
         except _OtherwiseError:
             self._begin(self._about[1] + len(asked), reseeded=True)
             for one in asked:
-                self._study.enqueue_trial(dict(one.values))
+                self._asking.enqueue(one.values)
             self._replay(events, exact=False)
 
-    def _begin(self, seed: int, reseeded: bool = False) -> None:
-        with quiet():
-            self._study = optuna.create_study(
-                study_name=self._name(),  # hyperband shares trials out by it
-                sampler=sampler(self._search, seed, reseeded),
-                pruner=pruner(self._search),
-                directions=directions(self._search.objectives),
-            )
-        self._handles: list[optuna.Trial] = []
+    def _begin(self, seed: int, reseeded: bool) -> None:
+        self._asking = Asking(self._search, self._name(), seed, reseeded)
         self._found: list[Suggestion] = []
         self._condemned: set[str] = set()
-        if self._search.row and not reseeded and (own := self._own()):
-            self._study.enqueue_trial(own)
 
     def _own(self) -> dict[str, Scalar]:
         """What the tuned row has itself, where it can be suggested: the first suggestion."""
@@ -433,7 +399,7 @@ class Searching:
             match event["event"]:
                 case "asked":
                     (one,) = suggestions([event])
-                    _, values = self._ask()
+                    _, values = self._asking.ask()
                     if exact and values != one.values:
                         raise _OtherwiseError
                     self._found.append(one)
@@ -449,17 +415,3 @@ class Searching:
                 f"{self._curve}, and train.valid_sentences=0 draws none; raise it, or leave the "
                 "pruner out"
             )
-
-
-def _suggested(handle: optuna.Trial, dimension: Dimension) -> Scalar:
-    key, low, high = dimension.key, dimension.low, dimension.high
-    if dimension.choices:
-        found: Scalar = handle.suggest_categorical(key, dimension.choices)
-        return found
-    if dimension.whole:
-        step = int(dimension.step or 1)
-        return handle.suggest_int(key, int(low), int(high), step=step, log=dimension.log)
-    number = handle.suggest_float(key, low, high, step=dimension.step, log=dimension.log)
-    # Steps of a tenth do not add up to tenths; 12 digits make them so.
-    digits = DIGITS if dimension.step is None else 12
-    return min(max(float(f"{number:.{digits}g}"), low), high)

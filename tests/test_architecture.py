@@ -26,7 +26,7 @@ DOORS = {
     "mlflow": {"experiments/tracking.py", "analysis/runs.py"},
     # One that asks and tells, with its samplers; one that retells a record, and one that draws it.
     "optuna": {
-        "experiments/search.py",
+        "experiments/asking.py",
         "experiments/samplers.py",
         "experiments/frozen.py",
         "analysis/search_plots.py",
@@ -55,6 +55,7 @@ FREE_OF_TORCH = (
     "experiments/calibrating.py",
     "experiments/plan_display.py",
     "experiments/planning.py",
+    "experiments/asking.py",
     "experiments/frozen.py",
     "experiments/search.py",
     "experiments/study.py",

@@ -276,7 +276,7 @@ def test_a_record_makes_the_study_that_optuna_had(toy: Toy, tmp_path: Path, prun
     runner = Runner()
     runner.diverges = {2}
     found, _ = world.go(runner)
-    theirs = found._study.trials
+    theirs = found._asking.study.trials
     (name, recorded), *_ = suggestions.every(tmp_path)
     assert name == "hunt/toy"
     path = tmp_path / "optuna.db"
@@ -345,7 +345,7 @@ def test_two_objectives_put_their_front_first(toy: Toy, tmp_path: Path) -> None:
     objectives = "  sampler: {name: nsgaii}\n  objectives: [score, cost.parameters]\n"
     found, _ = World(toy, tmp_path, objectives + SPACE).go(Runner())
     ranked = best_first(found.searched())
-    front = {trial.number for trial in found._study.best_trials}
+    front = {trial.number for trial in found._asking.study.best_trials}
     assert {one.number for one in ranked[: len(front)]} == front
     scores = [one.objectives[0] for one in ranked[: len(front)]]
     assert scores == sorted(scores, reverse=True)
