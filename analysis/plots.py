@@ -255,10 +255,11 @@ def _draw(axes: Axes, curve: Curve, colour: str, dashed: bool, width: float) -> 
 def _scales(axes: Axes, logarithmic: bool, limits: tuple[float, float]) -> None:
     if logarithmic:
         axes.set_yscale("log")
+        steps = (1, 1.5, 2, 3, 4, 5, 7) if limits[1] < 30 * limits[0] else (1, 2, 5)
         ticks = [
             base * 10**power
             for power in range(7)
-            for base in (1, 1.5, 2, 3, 4, 5, 7)
+            for base in steps
             if limits[0] <= base * 10**power <= limits[1]
         ]
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
