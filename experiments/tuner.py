@@ -117,10 +117,10 @@ class Tuning:
         return [line for one in self.searches for line in one.look(running)]
 
     def is_whole(self, planned: Sequence[Planned]) -> bool:
-        """Whether of this plan all that its table has is finished, and every search over."""
+        """Whether of this plan all that its table has is over, and every search too."""
         wanted = {(one.arm, one.seed) for one in self.expected()}
         items = [item for item in planned if (item.trial.arm, item.trial.seed) in wanted]
-        return self.is_done and all(item.state.kind == "finished" for item in items)
+        return self.is_done and all(item.state.is_over for item in items)
 
     def further(self, planned: Sequence[Planned]) -> Further:
         """The rows at their best, once every search is over."""
