@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from experiments.files import Scale
 from lit_transformer.config import RunConfig
-from lit_transformer.config_io import ConfigError, Given, flatten
+from lit_transformer.config_io import ConfigError, Given, Scalar, flatten
 
 Factors = Literal["width", "depth", "steps", "warmup", "rate", "batch", "vocabulary"]
 SCALED: Mapping[str, Factors] = {
@@ -86,3 +86,12 @@ def scaled(key: str, entry: Given, scale: Scale) -> Given:
             f"or give {key} literally with --set, a value of the base also in the setting's set"
         )
     return Given(int(product), origin)
+
+
+def unscaled(key: str, value: Scalar, scale: Scale) -> Scalar:
+    """What a row would name for a setting's value to come of it, as near as numbers allow."""
+    name = SCALED.get(key)
+    if name is None or not isinstance(value, int | float) or isinstance(value, bool):
+        return value
+    found = Fraction(str(value)) / getattr(scale, name)
+    return int(found) if isinstance(value, int) and found.denominator == 1 else float(found)

@@ -10,7 +10,7 @@ both would be a second truth beside the trials' directories.
 import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -18,7 +18,7 @@ from experiments import bounds
 from experiments.asking import VERSION, Asking
 from experiments.bounds import Bound
 from experiments.files import MOST_TRIALS
-from experiments.scaling import SCALED
+from experiments.scaling import unscaled
 from experiments.searched import End, Searched, Suggestion
 from experiments.space import described, is_in
 from experiments.study import Setting, Study, Trial, check_search, expand, with_arms
@@ -386,13 +386,15 @@ class Searching:
         """What the tuned row has itself, where it can be suggested: the first suggestion."""
         base, found = flatten(self.base.config), dict[str, Scalar]()
         for dimension in self._search.space:
-            value = base[dimension.key]
-            if not dimension.holds(found):
-                continue
-            if dimension.key in SCALED or not is_in(value, dimension):
-                return {}
-            found[dimension.key] = value
-        return found
+            if dimension.holds(found):
+                value = unscaled(dimension.key, base[dimension.key], self._about[0].scale)
+                if not is_in(value, dimension):
+                    return {}
+                found[dimension.key] = value
+        with suppress(ConfigError):
+            if self._with(found, "own").digest == self.base.digest:
+                return found
+        return {}
 
     def _replay(self, events: Sequence[Mapping[str, Any]], exact: bool) -> None:
         for event in events:

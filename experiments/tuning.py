@@ -88,7 +88,7 @@ def _best(row: Arm, found: Searched) -> Arm | None:
         key: Given(value, f"{row.id} at its best") for key, value in found.best.values.items()
     }
     label = f"{row.label}, at its best" if row.label else None
-    return Arm(f"{row.id}{BEST}", TUNED, label, {**row.given, **chosen}, after=None)
+    return Arm(f"{row.id}{BEST}", TUNED, label, None, {**row.given, **chosen})
 
 
 def _of_row(arm: Arm, tune: Search) -> Search:
