@@ -25,6 +25,7 @@ FIRST = ("table2", "table4", "claims", "costs", "views")
 """Sections that reports had before their evidence named any."""
 LATER = (
     *("steps", "lengths", "extrapolation", "metrics", "metric_pairs", "tokenizations", "heads"),
+    *("search", "tuning"),
 )
 SECTIONS = (*FIRST, *LATER)
 """Those that a report of this version may have; of an older one no others are built again."""
