@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_transformer.config import AttentionKind, ModelConfig
+from lit_transformer.model.blocks import join, split_keys, split_queries
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.packing import Rectangles
 from lit_transformer.model.sight import Sight
+from lit_transformer.model.window import Blocks
 
 SHORT_ROW = 16
 """Below this many float32 elements, a vector register of current CPUs, torch's softmax works one
@@ -33,12 +35,6 @@ def padding_bias(is_pad_BS: Tensor) -> Tensor | None:
         return None
     bias_BS = torch.zeros(is_pad_BS.shape, device=is_pad_BS.device)
     return bias_BS.masked_fill_(is_pad_BS, -math.inf)[:, None, None, :]
-
-
-def causal_bias(length: int, device: torch.device) -> Tensor:
-    """What hides later positions (section 3.2.3), added to scores -> (T, T)."""
-    forbidden = torch.full((length, length), -math.inf, device=device)
-    return forbidden.triu_(diagonal=1)
 
 
 def compare(
@@ -163,10 +159,23 @@ class MultiHeadAttention(nn.Module):
         self.output = joint_projection(cfg.heads * cfg.value_width, [cfg.d_model])
 
     def forward(
-        self, q_BHTK: Tensor, kv: KeysValues, bias: Tensor | None, queries: Rectangles
+        self,
+        q_BHTK: Tensor,
+        kv: KeysValues,
+        bias: Tensor | None,
+        queries: Rectangles,
+        blocks: Blocks | None,
     ) -> Tensor:
-        """-> (N, D), the tokens of `queries`."""
-        mixed_BHTV = attend(q_BHTK, *kv, bias, self.kind, self.additive_HK, self.drop)
+        """-> (N, D), the tokens of `queries`; `bias` is of blocks where there are any."""
+        if blocks is None:
+            mixed_BHTV = attend(q_BHTK, *kv, bias, self.kind, self.additive_HK, self.drop)
+        else:
+            own, seen = (
+                split_queries(q_BHTK, blocks),
+                KeysValues(*(split_keys(x, blocks) for x in kv)),
+            )
+            mixed = attend(own, *seen, bias, self.kind, self.additive_HK, self.drop)
+            mixed_BHTV = join(mixed, blocks)
         joined_ND: Tensor = self.output(queries.gather(mixed_BHTV))
         return joined_ND
 
@@ -186,7 +195,7 @@ class SelfAttention(nn.Module):
     def forward(self, x_ND: Tensor, sight: Sight, tokens: Rectangles) -> Tensor:
         q, k, v = tokens.spread(self.queries_keys_values(x_ND), self.heads, self.head_widths)
         kv = KeysValues(sight.turn(k), v)
-        out_ND: Tensor = self.attention(sight.turn(q), kv, sight.bias, tokens)
+        out_ND: Tensor = self.attention(sight.turn(q), kv, sight.bias, tokens, sight.blocks)
         return out_ND
 
 
@@ -214,5 +223,5 @@ class CrossAttention(nn.Module):
         """Of tokens in `queries` that look at those in `keys` -> (N, D)."""
         (q_BHTK,) = queries.spread(self.queries(x_ND), self.heads, self.head_widths[:1])
         kv = KeysValues(*keys.spread(self.keys_values(memory_ND), self.heads, self.head_widths))
-        out_ND: Tensor = self.attention(q_BHTK, kv, bias, queries)
+        out_ND: Tensor = self.attention(q_BHTK, kv, bias, queries, None)
         return out_ND

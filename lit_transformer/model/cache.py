@@ -1,7 +1,7 @@
 """What a search keeps between steps: of the source, and of the tokens found so far."""
 
 # B sentences, N beams of each, R = B * N rows, sentence by sentence, S source length, H heads,
-# K d_k, V d_v, L tokens so far,
+# K d_k, V d_v, L tokens so far, as far back as a window reaches,
 # P = L * N places: what every beam of a sentence has read, token by token
 
 import math
@@ -19,21 +19,32 @@ class Past:
     """Keys and values of the tokens found so far, in one layer.
 
     Each row writes where it stands, and nothing moves when beams change places: all beams of a
-    sentence are compared with all its keys, and a mask tells a beam its own past.
+    sentence are compared with all its keys, and a mask tells a beam its own past. With a window
+    there is room for twice what it holds: when the room is full, that moves to the front.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, room: int, window: int | None) -> None:
+        self.room = room if window is None else min(room, 2 * (window + 1))
+        self.window = window
+        self.length = 0
+        """Tokens in the stores."""
         self.stores: list[Tensor] = []
         """Keys (B, H, room, N, K) and values (B, H, room, N, V)."""
 
-    def append(self, place: int, new: Sequence[Tensor]) -> KeysValues:
+    def append(self, new: Sequence[Tensor]) -> KeysValues:
         """Adds a token, (B, H, N, K) and (B, H, N, V) -> all, (B, H, P, K) and (B, H, P, V)."""
         if not self.stores:
             self.stores = [x.new_empty(*x.shape[:2], self.room, *x.shape[2:]) for x in new]
+        if self.window is not None and self.length == self.room:
+            for store in self.stores:
+                store[:, :, : self.window] = store[:, :, self.room - self.window :]
+            self.length = self.window
         for store, x in zip(self.stores, new, strict=True):
-            store[:, :, place] = x
-        return KeysValues(*(store[:, :, : place + 1].flatten(2, 3) for store in self.stores))
+            store[:, :, self.length] = x
+        self.length += 1
+        first = 0 if self.window is None else max(0, self.length - 1 - self.window)
+        seen = (store[:, :, first : self.length].flatten(2, 3) for store in self.stores)
+        return KeysValues(*seen)
 
 
 @final
@@ -55,11 +66,13 @@ class Cache:
         hidden: Tensor | None,
         pasts: list[Past | Carried],
         beams: int,
+        window: int | None,
     ) -> None:
         self.memories = memories
         self.hidden = hidden
         self.pasts = pasts
         self.beams = beams
+        self.window = window
         self.length = 0
         """Tokens taken so far; the place of the next one."""
         k_BHSK = memories[0].k_BHSK
@@ -73,7 +86,10 @@ class Cache:
         if self.beams == 1 or not any(isinstance(past, Past) for past in self.pasts):
             return None
         count = len(self.own_RP) // self.beams
-        self.own_RP = torch.cat((self.own_RP, self.self_NN.repeat(count, 1)), dim=1)
+        past_RP = self.own_RP
+        if self.window is not None:
+            past_RP = past_RP[:, -self.window * self.beams :]
+        self.own_RP = torch.cat((past_RP, self.self_NN.repeat(count, 1)), dim=1)
         return self.own_RP.view(count, 1, self.beams, -1)
 
     def reorder(self, rows_R: Tensor) -> None:
@@ -107,7 +123,7 @@ class Cache:
         for past in self.pasts:
             match past:
                 case Past():
-                    past.stores = [kept(store, store[:, :, : self.length]) for store in past.stores]
+                    past.stores = [kept(store, store[:, :, : past.length]) for store in past.stores]
                 case Carried():
                     past.state = tuple(kept_rows(part) for part in past.state)
         if self.hidden is not None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, assert_never
 
 from lit_transformer.config import MixingKind, ModelConfig, OptimizerKind, Precision, Shape
+from lit_transformer.model.window import divide
 
 TRAINING_PASSES = 3
 """Operations of a training step, in forward passes: the backward pass has two matrix products for
@@ -57,6 +58,7 @@ def training_flops(
     Forward and backward, in tokens with their end marks, padding left out. A query is compared with
     the keys that it may see, in the decoder those up to its own; a sum over sentences of squared
     lengths is taken to be that of equal lengths. A convolution has its whole kernel at every token.
+    What is compared and then hidden (later keys, the far ends of a window's blocks) is not counted.
     """
     feed_forward = 4 * model.d_model * model.d_ff
     keys_values = 2 * model.d_model * model.heads * (model.key_width + model.value_width)
@@ -150,7 +152,7 @@ def _mixing_kept(model: ModelConfig, length: float, sides: int) -> float:
     match _mixing(model, sides):
         case "attention":
             projected = 2 * model.heads * (model.key_width + model.value_width)
-            return projected + _numbers_of_a_look(model) * length
+            return projected + _numbers_of_a_look(model) * _keys_compared(model, length, sides)
         case "lstm":
             return 8 * (1 + sides) * model.d_model
         case "gru":
@@ -174,6 +176,12 @@ def _keys_seen(model: ModelConfig, length: float, sides: int) -> float:
     # On each side, the first token lacks `window` neighbours, the next one fewer.
     lacking = model.window * (model.window + 1) / 2
     return 1 + sides * (model.window - lacking / length)
+
+
+def _keys_compared(model: ModelConfig, length: float, sides: int) -> float:
+    """With a query of self-attention, seen or hidden."""
+    blocks = divide(model.window, math.ceil(length), causal=sides == 1)
+    return length if blocks is None else blocks.keys
 
 
 def _attention_weights(model: ModelConfig) -> int:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lit_transformer.model.attention import KeysValues, MultiHeadAttention, SelfAttention, weigh
+from lit_transformer.model.blocks import split_keys, split_queries, whole
 from lit_transformer.model.packing import Rectangles, Sentences, from_rectangle
 from lit_transformer.model.transformer import Transformer
+from lit_transformer.model.window import Blocks
 
 
 class Looks(NamedTuple):
@@ -115,11 +117,17 @@ def _pass(
     assert not model.training
 
     def weights(
-        module: nn.Module, arguments: tuple[Tensor, KeysValues, Tensor | None, Rectangles]
+        module: nn.Module,
+        arguments: tuple[Tensor, KeysValues, Tensor | None, Rectangles, Blocks | None],
     ) -> None:
         assert isinstance(module, MultiHeadAttention)
-        q_BHTK, kv, bias, queries = arguments
-        note(module, weigh(q_BHTK, kv.k_BHSK, bias, module.kind, module.additive_HK), queries)
+        q_BHTK, kv, bias, queries, blocks = arguments
+        if blocks is None:
+            weight_BHTS = weigh(q_BHTK, kv.k_BHSK, bias, module.kind, module.additive_HK)
+        else:
+            parts = split_queries(q_BHTK, blocks), split_keys(kv.k_BHSK, blocks)
+            weight_BHTS = whole(weigh(*parts, bias, module.kind, module.additive_HK), blocks)
+        note(module, weight_BHTS, queries)
 
     hooks = [one.register_forward_pre_hook(weights) for stack in attentions(model) for one in stack]
     try:

@@ -8,16 +8,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lit_transformer.model.blocks import hidden_outside
+from lit_transformer.model.packing import Rectangles
 from lit_transformer.model.positions import Positions, turn
+from lit_transformer.model.window import Blocks, divide
 
 
 class Sight(NamedTuple):
     """What self-attention knows beside the tokens."""
 
     bias: Tensor | None
-    """Added to scores, minus infinity where a query may not look; broadcasts to (B, H, T, S)."""
+    """Added to scores, minus infinity where a query may not look; broadcasts to (B, H, T, S), where
+    with `blocks` every block is a sentence."""
     turns_TK: Tensor | None
     """For queries and keys at the queries' places, as in `turn`."""
+    blocks: Blocks | None = None
+    """How queries and keys are divided before they are compared; None: every query meets every
+    key."""
 
     def turn(self, x_BHTK: Tensor) -> Tensor:
         return x_BHTK if self.turns_TK is None else turn(x_BHTK, self.turns_TK)
@@ -31,6 +38,30 @@ UNSEEN = Sight(None, None)
 """Of a stack without self-attention."""
 
 
+def see(
+    positions: Positions,
+    window: int | None,
+    tokens: Rectangles,
+    causal: bool,
+    hidden: Tensor | None,
+) -> Sight:
+    """Of all tokens on each other; `hidden` (B, 1, 1, T) hides padding as keys."""
+    length, device = tokens.longest, tokens.packing.slot_N.device
+    place_T = torch.arange(length, device=device)
+    blocks = divide(window, length, causal)
+    if blocks is not None:
+        assert window is not None
+        near = _near(positions, window, blocks, causal, device)
+        if hidden is None:
+            hidden = torch.zeros(tokens.sentences, 1, 1, length, device=device)
+        bias = near + hidden_outside(hidden[:, 0, 0], blocks)
+        return Sight(bias, positions.turns(place_T, length), blocks)
+    if hidden is not None and window is not None:
+        hidden = hidden_from_others(hidden)
+    seen = sight(positions, window, length, place_T)
+    return seen.hiding(_sum(hidden, causal_bias(length, device) if causal else None))
+
+
 def sight(positions: Positions, window: int | None, length: int, query_T: Tensor) -> Sight:
     """Of queries at these places, on keys at all places below `length`."""
     key_S = torch.arange(length, device=query_T.device)
@@ -38,6 +69,19 @@ def sight(positions: Positions, window: int | None, length: int, query_T: Tensor
     if window is not None and window < length - 1:
         bias = _sum(window_bias(query_T, key_S, window), bias)
     return Sight(bias, positions.turns(query_T, length))
+
+
+def look_back(positions: Positions, window: int | None, query_1: Tensor, place: int) -> Sight:
+    """Of one query at `place`, on what it sees of the keys up to it."""
+    first = 0 if window is None else max(0, place - window)
+    key_S = torch.arange(first, place + 1, device=query_1.device)
+    return Sight(positions.bias(query_1, key_S), positions.turns(query_1, place + 1))
+
+
+def causal_bias(length: int, device: torch.device) -> Tensor:
+    """What hides later positions (section 3.2.3), added to scores -> (T, T)."""
+    forbidden = torch.full((length, length), -math.inf, device=device)
+    return forbidden.triu_(diagonal=1)
 
 
 def window_bias(query_T: Tensor, key_S: Tensor, window: int) -> Tensor:
@@ -54,6 +98,20 @@ def hidden_from_others(hidden_B11S: Tensor) -> Tensor:
     hidden_B1SS = hidden_B11S.repeat(1, 1, hidden_B11S.size(-1), 1)
     hidden_B1SS.diagonal(dim1=-2, dim2=-1).zero_()
     return hidden_B1SS
+
+
+def _near(
+    positions: Positions, window: int, blocks: Blocks, causal: bool, device: torch.device
+) -> Tensor:
+    """What distances add to scores, and hide: the same in every block -> (1, 1 or H, Q, W)."""
+    key_W = torch.arange(blocks.keys, device=device)
+    query_Q = key_W[blocks.before : blocks.before + blocks.size]
+    bias = window_bias(query_Q, key_W, window)
+    if causal:
+        bias.masked_fill_(key_W > query_Q[:, None], -math.inf)
+    added = _sum(bias, positions.bias(query_Q, key_W))
+    assert added is not None
+    return added.expand(1, *added.shape[-3:]) if added.dim() == 4 else added[None, None]
 
 
 def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:

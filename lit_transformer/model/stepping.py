@@ -64,14 +64,13 @@ class LookBack:
         weight[: self.widths[0]] *= self.mix.scale
         self.queries_keys_values = Product(weight, None)
 
-    def past(self, room: int) -> Past:
-        return Past(room)
+    def past(self, room: int, window: int | None) -> Past:
+        return Past(room, window)
 
     def step(
         self,
         x_RD: Tensor,
         other: Tensor,
-        place: int,
         past: Past | Carried,
         sight: Sight,
         sentences: int,
@@ -81,7 +80,7 @@ class LookBack:
         joint = torch.unflatten(self.queries_keys_values(x_RD), 0, (sentences, -1))
         qkv = torch.split(joint, self.widths, dim=-1)
         q_BHNK, k_BHNK, v_BHNV = (self.mix.split(part) for part in qkv)
-        kv = past.append(place, (sight.turn(k_BHNK), v_BHNV))
+        kv = past.append((sight.turn(k_BHNK), v_BHNV))
         return self.mix(sight.turn(q_BHNK), kv, sight.bias, other)
 
 
@@ -92,14 +91,13 @@ class Carry:
     def __init__(self, rival: Rival) -> None:
         self.rival = rival
 
-    def past(self, room: int) -> Carried:
+    def past(self, room: int, window: int | None) -> Carried:
         return Carried()
 
     def step(
         self,
         x_RD: Tensor,
         other: Tensor,
-        place: int,
         past: Past | Carried,
         sight: Sight,
         sentences: int,
@@ -141,7 +139,6 @@ class Layer:
     def step(
         self,
         x_RD: Tensor,
-        place: int,
         past: Past | Carried,
         sight: Sight,
         memory: KeysValues,
@@ -151,7 +148,7 @@ class Layer:
         sentences = len(memory.k_BHSK)
 
         def mix(x_RD: Tensor, other: Tensor) -> Tensor:
-            return self.mixing.step(x_RD, other, place, past, sight, sentences)
+            return self.mixing.step(x_RD, other, past, sight, sentences)
 
         def look_at_source(x_RD: Tensor, other: Tensor) -> Tensor:
             q_BHNK = self.mix.split(torch.unflatten(self.queries(x_RD), 0, (sentences, -1)))
@@ -201,8 +198,9 @@ class Stepper:
     ) -> Cache:
         """For a search of at most `max_length` steps."""
         memories = [layer.remember(memory_BSD) for layer in self.layers]
-        pasts = [layer.mixing.past(max_length) for layer in self.layers]
-        return Cache(memories, padding_bias(source_is_pad_BS), pasts, beams)
+        window = self.model.window
+        pasts = [layer.mixing.past(max_length, window) for layer in self.layers]
+        return Cache(memories, padding_bias(source_is_pad_BS), pasts, beams, window)
 
     @torch.no_grad()
     def step(self, token_R: Tensor, cache: Cache) -> Tensor:
@@ -214,7 +212,7 @@ class Stepper:
             sight = sight._replace(bias=sight.bias.repeat_interleave(cache.beams, dim=-1))
         sight = sight.hiding(cache.grow())
         for layer, past, memory in zip(self.layers, cache.pasts, cache.memories, strict=True):
-            x_RD = layer.step(x_RD, place, past, sight, memory, cache.hidden)
+            x_RD = layer.step(x_RD, past, sight, memory, cache.hidden)
         out_RD: Tensor = self.model.decoder_norm(x_RD)
         return out_RD
 

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_transformer.config import ModelConfig
-from lit_transformer.model.attention import causal_bias
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
 from lit_transformer.model.packing import Rectangles, Sentences, from_rectangle, to_rectangle
 from lit_transformer.model.positions import Positions, build_positions
-from lit_transformer.model.sight import UNSEEN, Sight, hidden_from_others, sight
+from lit_transformer.model.sight import UNSEEN, Sight, look_back, see
 
 
 @final
@@ -67,8 +66,7 @@ class Transformer(nn.Module):
         x_ND = self._embed(target, self.target_embedding, self.target_positions)
         seen = UNSEEN
         if self.decoder_looks:
-            later = causal_bias(targets.longest, target.ids_N.device)
-            seen = self._see(self.target_positions, targets).hiding(later)
+            seen = see(self.target_positions, self.window, targets, causal=True, hidden=None)
         for layer in self.decoder:
             x_ND = layer(x_ND, seen, memory_MD, hidden, targets, sources)
         states_ND: Tensor = self.decoder_norm(x_ND)
@@ -93,11 +91,11 @@ class Transformer(nn.Module):
         return self._place(x_RD, self.target_positions, place_1, place + 1)
 
     def look_back(self, place: int) -> Sight:
-        """Of the decoder's token at `place`, on tokens up to it."""
+        """Of the decoder's token at `place`, on what it sees of those up to it."""
         if not self.decoder_looks:
             return UNSEEN
         query_1 = torch.full((1,), place, device=self.embedding.weight.device)
-        return sight(self.target_positions, self.window, place + 1, query_1)
+        return look_back(self.target_positions, self.window, query_1, place)
 
     def encoder_layers(self) -> Iterator[EncoderLayer]:
         for layer in self.encoder:
@@ -118,17 +116,11 @@ class Transformer(nn.Module):
         x: Tensor = self.drop(positions(embedded * self.scale, place, length))
         return x
 
-    def _see(self, positions: Positions, tokens: Rectangles) -> Sight:
-        place_T = torch.arange(tokens.longest, device=self.embedding.weight.device)
-        return sight(positions, self.window, tokens.longest, place_T)
-
     def _encode(self, source: Sentences, rectangles: Rectangles, hidden: Tensor | None) -> Tensor:
         x_MD = self._embed(source, self.embedding, self.source_positions)
         seen = UNSEEN
         if self.encoder_looks:
-            if hidden is not None and self.window is not None:
-                hidden = hidden_from_others(hidden)
-            seen = self._see(self.source_positions, rectangles).hiding(hidden)
+            seen = see(self.source_positions, self.window, rectangles, causal=False, hidden=hidden)
         for layer in self.encoder:
             x_MD = layer(x_MD, seen, rectangles)
         memory_MD: Tensor = self.encoder_norm(x_MD)

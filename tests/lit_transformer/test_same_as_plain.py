@@ -1,6 +1,7 @@
 """The trained path (packed tokens, joint projections, projection and loss in chunks) against the
 plain one: for every row of Table 3, and for every choice of the configuration."""
 
+import math
 from itertools import product
 from typing import get_args
 
@@ -19,7 +20,7 @@ from lit_transformer.config import (
     PositionKind,
 )
 from lit_transformer.data.batching import make_batch
-from lit_transformer.model import attention
+from lit_transformer.model import attention, window
 from lit_transformer.model.transformer import Transformer
 from lit_transformer.objective import smoothed_loss
 from tests.lit_transformer.plain import Plain
@@ -119,12 +120,15 @@ def test_every_tie(tie):
     compare(ModelConfig(**shape, tied_embeddings=tie), 0.1)
 
 
-@pytest.mark.parametrize("positions", ["sinusoidal", "relative", "rotary"])
-@pytest.mark.parametrize("window", [1, 3])
-def test_a_window(window, positions):
+@pytest.mark.parametrize("positions", ["sinusoidal", "relative", "rotary", "alibi"])
+@pytest.mark.parametrize("reach", [1, 3])
+@pytest.mark.parametrize("worth", [0, math.inf], ids=["blocks", "mask"])
+def test_a_window(worth, reach, positions, monkeypatch):
     """Of pairs with so much padding that some of its queries have no token in their window."""
+    monkeypatch.setattr(window, "WORTH", worth)
+    monkeypatch.setattr(window, "SMALLEST_BLOCK", 1)
     shape = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "d_k": 6, "d_v": 7}
-    compare(ModelConfig(**shape, positions=positions, window=window), 0.1)
+    compare(ModelConfig(**shape, positions=positions, window=reach), 0.1)
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), [*product(get_args(MixingKind), repeat=2)])

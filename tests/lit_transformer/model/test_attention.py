@@ -11,14 +11,13 @@ from lit_transformer.model.attention import (
     CrossAttention,
     SelfAttention,
     attend,
-    causal_bias,
     compare,
     padding_bias,
     softmax,
 )
 from lit_transformer.model.dropout import Dropout
 from lit_transformer.model.packing import Rectangles, pack
-from lit_transformer.model.sight import Sight
+from lit_transformer.model.sight import Sight, causal_bias
 
 # B batch, T queries, S keys, H heads, K d_k, V d_v
 KINDS = get_args(AttentionKind)

@@ -216,7 +216,11 @@ def test_additive_comparison_costs_more() -> None:
 
 @pytest.mark.parametrize("attention", get_args(AttentionKind))
 def test_memory_is_about_what_autograd_keeps(attention: AttentionKind) -> None:
-    check_memory(ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, attention=attention))
+    check_memory(ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, attention=attention), 20)
+
+
+def test_so_it_is_in_a_window() -> None:
+    check_memory(ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, window=4), 256)
 
 
 @pytest.mark.parametrize("mixing", get_args(MixingKind))
@@ -224,10 +228,11 @@ def test_memory_is_about_what_autograd_keeps(attention: AttentionKind) -> None:
 def test_so_it_is_whatever_mixes(mixing: MixingKind, side: str) -> None:
     if mixing == "lstm" and not torch.backends.mkldnn.is_available():
         pytest.skip("oneDNN's LSTM is what was measured")
-    check_memory(ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, **{side: mixing}))
+    check_memory(ModelConfig(layers=2, d_model=64, d_ff=256, heads=4, **{side: mixing}), 20)
 
 
-def check_memory(model: ModelConfig) -> None:
+def check_memory(model: ModelConfig, length: int) -> None:
+    """Of pairs with so many source tokens, and 24 of the target."""
     transformer = Transformer(model, 50, pad=0)
     weights = {p.untyped_storage().data_ptr() for p in transformer.parameters()}
     kept: dict[int, torch.Tensor] = {}
@@ -237,10 +242,10 @@ def check_memory(model: ModelConfig) -> None:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        source, target = (torch.randint(4, 50, (8, length)) for length in (20, 24))
+        source, target = (torch.randint(4, 50, (8, n)) for n in (length, 24))
         transformer(from_rectangle(source, 0), from_rectangle(target, 0))
     measured = sum(x.untyped_storage().nbytes() for at, x in kept.items() if at not in weights)
-    estimate = training_memory(model, 50, 20, 24, 8 * 24, "float32", "adam")
+    estimate = training_memory(model, 50, length, 24, 8 * 24, "float32", "adam")
     estimate -= 16 * parameters(model, 50).total
     assert estimate == pytest.approx(measured, rel=0.2)
 

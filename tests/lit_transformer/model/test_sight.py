@@ -24,7 +24,7 @@ def test_a_window_hides_what_is_farther_away() -> None:
 def test_a_window_that_reaches_all_hides_nothing() -> None:
     place = torch.arange(4)
     assert sight(NO_POSITIONS, 3, 4, place).bias is None
-    assert sight(NO_POSITIONS, None, 4, place) == (None, None)
+    assert sight(NO_POSITIONS, None, 4, place) == Sight(None, None)
     assert sight(NO_POSITIONS, 2, 4, place).bias is not None
 
 

@@ -1,3 +1,4 @@
+import math
 from copy import deepcopy
 from itertools import product
 from typing import get_args
@@ -14,6 +15,7 @@ from lit_transformer.config import (
     NormPlace,
     PositionKind,
 )
+from lit_transformer.model import window
 from lit_transformer.model.attention import CrossAttention, SelfAttention
 from lit_transformer.model.layers import DecoderLayer, EncoderLayer
 from lit_transformer.model.packing import from_rectangle, to_rectangle
@@ -250,13 +252,18 @@ def test_without_positions_the_encoder_sees_a_set_and_the_decoder_an_order() -> 
 
 @pytest.mark.parametrize("positions", get_args(PositionKind))
 def test_a_window_that_reaches_all_changes_no_bit(positions: PositionKind) -> None:
-    whole, wide = (build(positions=positions, window=window) for window in (None, 4))
+    whole, wide = (build(positions=positions, window=reach) for reach in (None, 4))
     assert torch.equal(decode(wide, SOURCE, TARGET), decode(whole, SOURCE, TARGET))
 
 
+@pytest.mark.parametrize("worth", [0, math.inf], ids=["blocks", "mask"])
 @pytest.mark.parametrize("positions", get_args(PositionKind))
-def test_nothing_comes_from_beyond_the_window(positions: PositionKind) -> None:
+def test_nothing_comes_from_beyond_the_window(
+    positions: PositionKind, worth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In two layers, from twice as far; in the decoder from behind, while the source is seen."""
+    monkeypatch.setattr(window, "WORTH", worth)
+    monkeypatch.setattr(window, "SMALLEST_BLOCK", 1)
     model = build(positions=positions, window=1)
     source, target = torch.arange(4, 13)[None], torch.arange(2, 11)[None]
     memory, states = model.encode(source), decode(model, source, target)
@@ -268,7 +275,12 @@ def test_nothing_comes_from_beyond_the_window(positions: PositionKind) -> None:
         assert torch.equal(~torch.isclose(now, states).all(dim=-1)[0], (reach >= 0) & (reach <= 2))
 
 
-def test_padding_in_a_window_leaves_finite_gradients() -> None:
+@pytest.mark.parametrize("worth", [0, math.inf], ids=["blocks", "mask"])
+def test_padding_in_a_window_leaves_finite_gradients(
+    worth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "WORTH", worth)
+    monkeypatch.setattr(window, "SMALLEST_BLOCK", 1)
     model = build(window=1).train()
     model(from_rectangle(SOURCE, PAD), from_rectangle(TARGET, PAD)).sin().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
