@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
     from experiments.tuner import Tuning
+    from lit_transformer.complexity.cells import Asked
+    from lit_transformer.complexity.record import Results
     from lit_transformer.config import Task
     from lit_transformer.config_io import Given
     from lit_transformer.heads import Heads
@@ -674,6 +676,99 @@ def check(
 
     for file in files:
         print(f"{file}: {checking.check(file, setting)}")
+
+
+@app.command()
+def complexity(
+    lengths: Annotated[
+        str, typer.Option(help="Tokens of a sequence (n).")
+    ] = "16,32,64,128,256,512,1024,2048,4096,8192",
+    widths: Annotated[str, typer.Option(help="Widths of a layer (d).")] = "64,128,256,512,1024",
+    layers: Annotated[str, typer.Option(help="Layer types, as recurrent-lstm; all if empty.")] = "",
+    path_lengths: Annotated[str, typer.Option(help="Where paths are looked for.")] = "16,32,64",
+    window: Annotated[int, typer.Option(min=1, help="Of restricted self-attention (r).")] = 16,
+    kernel: Annotated[int, typer.Option(min=1, help="Of a convolution (k).")] = 3,
+    head_width: Annotated[int, typer.Option(min=1, help="Of an attention head (d_k).")] = 64,
+    sentences: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 1,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Of each pass, in the time that it may take.")
+    ] = 10,
+    most_seconds: Annotated[
+        float, typer.Option(help="A pass that would take longer is left out.")
+    ] = 2.0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of a CPU; its cores.")] = None,
+    gpus: Gpus = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of what was measured; mlruns/complexity.")
+    ] = None,
+    root: RootFolder = HERE,
+    dry_run: Annotated[bool, typer.Option(help="Check everything and print the plan.")] = False,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Measure nothing; write what is measured.")
+    ] = False,
+) -> None:
+    """Measure Table 1: time, memory and paths of layer types by length and width.
+
+    What is measured stays measured: the same command goes on where it was. A cell that needs more
+    memory than there is, or a pass more time than --most-seconds, is marked and not run.
+    """
+    from analysis import complexity as measured
+    from analysis import complexity_report
+    from lit_transformer.complexity.cells import Terms, ask
+    from lit_transformer.complexity.record import Results
+
+    _check_positive("--most-seconds", most_seconds)
+    terms = Terms(window, kernel, head_width, sentences)
+    asked = ask(layers, lengths, widths, path_lengths, terms, repeats, most_seconds)
+    folder = out or root / "mlruns" / "complexity"
+    results = Results(folder)
+    if not report_only:
+        _measure_layers(asked, results, gpus, threads, dry_run)
+    if dry_run:
+        return
+    found = measured.read(results)
+    print(complexity_report.text(found, _console().width if sys.stdout.isatty() else None))
+    for kind, path in complexity_report.write(found, folder).items():
+        print(f"{kind:8} {path}")
+
+
+def _measure_layers(
+    asked: Asked, results: Results, gpus: str | None, threads: int | None, dry_run: bool
+) -> None:
+    """Everything that is asked and not measured yet; one process at a time."""
+    import torch
+
+    from experiments import checkout
+    from experiments.runners import local
+    from lit_transformer import environment
+    from lit_transformer.complexity import survey
+    from lit_transformer.record import exclusive
+
+    named = local.find_gpus() if gpus is None else [g.strip() for g in gpus.split(",") if g.strip()]
+    if named:
+        os.environ["CUDA_VISIBLE_DEVICES"] = named[0]
+    device = torch.device("cuda" if named and torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(threads or local.cores())
+    code = checkout.code()
+    about = environment.describe(device, 1, torch.get_num_threads())
+    for line in survey.plan(asked, results, device):
+        _say(line)
+    if dry_run:
+        return
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        with exclusive(results.path, 0.0):
+            results.begin(asked.terms, about)
+            commit = code.commit + (" with uncommitted changes" if code.dirty else "")
+            results.tell(shlex.join(["ablate", *sys.argv[1:]]), commit)
+            survey.carry_out(asked, results, device, _say)
+    except TimeoutError:
+        raise _usage(
+            f"{results.path.parent}: another process measures there; wait for it"
+        ) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        raise
 
 
 @app.command()

@@ -48,12 +48,12 @@ def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) 
     parts = [
         f"# {_md(heading.study)} in {_md(heading.setting)}",
         f"Version {_md(heading.version)}. {summary(table)}.",
-        *(part for section in leading for part in _section(section, width)),
+        *(part for section in leading for part in section_text(section, width)),
         *(["## The study's rows"] if leading else []),
         _fitting(table, width),
         _listed(notes(table, spanned=False)),
         *(["## Other scores", _grid(beside, _blocks(table))] if beside else []),
-        *(part for s in sections if not s.leads for part in _section(s, width)),
+        *(part for s in sections if not s.leads for part in section_text(s, width)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -206,7 +206,7 @@ def _changes(table: Table) -> Column:
     return Column("words", "changes", NOTHING, Symbol("changes", "", ""), cells)
 
 
-def _section(section: Section, width: int | None) -> list[str]:
+def section_text(section: Section, width: int | None) -> list[str]:
     """Heading, table and notes; what does not fit `width` is set below, its first column again."""
     first, *rest = section.columns
     shown = [first]

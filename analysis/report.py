@@ -98,9 +98,9 @@ def write(
         "html": _page(table, pictures, samples, maps, places, folder, sections),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "overview.md", rendering.overview(table, OVERVIEW_LIMIT))
+    replace(folder / "overview.md", rendering.overview(table, OVERVIEW_LIMIT))
     _write_figures(folder / "figures", pictures)
-    return {kind: _replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
+    return {kind: replace(folder / f"report.{kind}", text) for kind, text in texts.items()}
 
 
 def page(
@@ -127,61 +127,70 @@ def _page(
     folder: Path,
     sections: Sequence[Section],
 ) -> str:
-    script = attention_page.read_template("attention.js") + _read("report.js")
+    script = attention_page.read_template("attention.js") + template_text("report.js")
     styles = [attention_page.read_template(name) for name in ("page.css", "attention.css")]
-    environment = Environment(
+    main, beside = main_columns(table), beside_columns(table)
+    firsts = {numbers[0] for _, numbers in groups(table)}
+    here = places.seen_from(folder)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            table=table,
+            heading=table.heading,
+            summary=summary(table),
+            notes=notes(table, spanned=True),
+            main=main,
+            tops=tops(main),
+            beside=beside,
+            beside_tops=tops(beside),
+            spreads={c.name for c in (*main, *beside) if any(cell.spread for cell in c.cells)},
+            firsts=firsts,
+            spans=[spanning(table, row) for row in table.rows],
+            changes=[changes(table, row, hidden=False) for row in table.rows],
+            seeds=[listing.seeds(row, here) for row in table.rows],
+            lines=[
+                listing.lines(row, n, n in firsts, table.measure, here)
+                for n, row in enumerate(table.rows)
+            ],
+            leading=[(one, tops(one.columns)) for one in sections if one.leads],
+            sections=[(one, tops(one.columns)) for one in sections if not one.leads],
+            differences=pictures.differences,
+            searches=pictures.searches,
+            frontiers=pictures.frontiers,
+            curves=pictures.curves,
+            heads=pictures.heads,
+            of_sections=pictures.of_sections,
+            most_drawn=MOST_DRAWN,
+            departures=departures(table),
+            provenance=_provenance(table),
+            samples=_samples(samples),
+            attention=maps,
+            style=Markup(styles[0] + template_text("report.css") + styles[1]),
+            script=Markup(script),
+            script_hash=attention_page.script_hash(script),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Of all pages' templates."""
+    made = Environment(
         loader=FileSystemLoader([TEMPLATES, attention_page.TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["plain"] = plain
-    main, beside = main_columns(table), beside_columns(table)
-    firsts = {numbers[0] for _, numbers in groups(table)}
-    here = places.seen_from(folder)
-    return environment.get_template("report.html.j2").render(
-        table=table,
-        heading=table.heading,
-        summary=summary(table),
-        notes=notes(table, spanned=True),
-        main=main,
-        tops=_tops(main),
-        beside=beside,
-        beside_tops=_tops(beside),
-        spreads={c.name for c in (*main, *beside) if any(cell.spread for cell in c.cells)},
-        firsts=firsts,
-        spans=[spanning(table, row) for row in table.rows],
-        changes=[changes(table, row, hidden=False) for row in table.rows],
-        seeds=[listing.seeds(row, here) for row in table.rows],
-        lines=[
-            listing.lines(row, n, n in firsts, table.measure, here)
-            for n, row in enumerate(table.rows)
-        ],
-        leading=[(one, _tops(one.columns)) for one in sections if one.leads],
-        sections=[(one, _tops(one.columns)) for one in sections if not one.leads],
-        differences=pictures.differences,
-        searches=pictures.searches,
-        frontiers=pictures.frontiers,
-        curves=pictures.curves,
-        heads=pictures.heads,
-        of_sections=pictures.of_sections,
-        most_drawn=MOST_DRAWN,
-        departures=departures(table),
-        provenance=_provenance(table),
-        samples=_samples(samples),
-        attention=maps,
-        style=Markup(styles[0] + _read("report.css") + styles[1]),
-        script=Markup(script),
-        script_hash=attention_page.script_hash(script),
-    )
+    made.filters["plain"] = plain
+    return made
 
 
-def _read(name: str) -> str:
+def template_text(name: str) -> str:
     return (TEMPLATES / name).read_text("utf-8")
 
 
-def _tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
+def tops(columns: Sequence[Column]) -> list[tuple[Column, int]]:
     """The upper header: the first column under each of its cells, and how many share it."""
     found = []
     for _, members in groupby(columns, key=lambda column: column.top.text or column.name):
@@ -268,7 +277,7 @@ def _write_figures(folder: Path, pictures: Pictures) -> None:
     for number, (title, picture, key) in enumerate(panels, start=1):
         words = re.sub(r"[^A-Za-z0-9.]+", "-", title).strip("-").lower()[:LONGEST_NAME]
         names.add(f"{number:02}-{words}.svg")
-        _replace(folder / f"{number:02}-{words}.svg", svg.alone(str(picture), title, key))
+        replace(folder / f"{number:02}-{words}.svg", svg.alone(str(picture), title, key))
     for path in folder.glob("*.svg"):
         if path.name not in names:
             path.unlink()
@@ -300,7 +309,7 @@ def _samples(samples: Sequence[Sample]) -> list[tuple[str, str, list[Sample]]]:
     return [(source, reference, some) for (source, reference), some in found.items()]
 
 
-def _replace(path: Path, text: str) -> Path:
+def replace(path: Path, text: str) -> Path:
     """The file is at no time half written."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -454,6 +454,43 @@ def test_a_status_where_nothing_ran_makes_nothing(toy: Toy, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+LAYERS = ("--layers", "feed-forward,recurrent-gru", "--widths", "8", "--head-width", "8")
+SMALL = ("complexity", *LAYERS, "--lengths", "4,8,16", "--path-lengths", "4", "--threads", 1)
+
+
+def test_table_1_is_measured_once_and_written_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    planned = ablate(*SMALL, "--gpus", "", "--out", out, "--dry-run")
+    assert (planned.status, planned.err) == (0, "")
+    assert "6 cells: 2 layer types, n = 4 to 16, d = 8; 0 are measured, 6 to run" in planned.out
+    assert not out.exists()
+    measured = ablate(*SMALL, "--gpus", "", "--out", out)
+    assert (measured.status, measured.err) == (0, "")
+    assert {path.suffix for path in out.iterdir()} >= {".md", ".csv", ".json", ".html", ".svg"}
+    again = ablate(*SMALL, "--gpus", "", "--out", out)
+    assert "6 are measured, 0 to run" in again.out
+    cells = (out / "cells.jsonl").read_bytes()
+    written = ablate("complexity", "--out", out, "--report-only")
+    assert (written.status, written.err) == (0, "")
+    assert "# Table 1, measured" in written.out
+    assert (out / "cells.jsonl").read_bytes() == cells
+    other = ablate(*SMALL, "--gpus", "", "--out", out, "--window", 5)
+    assert other.status == 2
+    assert "window 16, and now it is 5; choose another --out" in other.err
+
+
+def test_table_1_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    started = Started(*SMALL, "--gpus", "", "--out", tmp_path)
+    wait_for(lambda: (tmp_path / "cells.jsonl").exists())
+    started.to_the_group(signal.SIGKILL)
+    started.wait()
+    done = ablate(*SMALL, "--gpus", "", "--out", tmp_path)
+    assert done.status == 0
+    lines = [*read_lines(tmp_path / "cells.jsonl")]
+    assert sum("cell" in line for line in lines) == 6
+    assert sum("path" in line for line in lines) == 2
+
+
 def test_the_json_page_names_every_command_that_prints_json() -> None:
     page = PAGE.read_text("utf-8")
     commands = ("sweep", "status", "report")
