@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from experiments.planning import Outlook
     from experiments.rerun import Now, Origin
     from experiments.runners.local import Slot
+    from experiments.runners.ray import RayRunner
     from experiments.search import Searching
     from experiments.study import Setting, Study, Trial
     from experiments.sweep import Planned
@@ -150,6 +151,10 @@ def sweep(
     gpus: Gpus = None,
     trials_per_gpu: PerGpu = "1",
     at_once: AtOnce = None,
+    runner: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="This host, or a Ray cluster's: at RAY_ADDRESS, else one of this host."),
+    ] = "local",
     dry_run: Annotated[bool, typer.Option(help="Check everything and print the plan.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -157,6 +162,8 @@ def sweep(
     if as_json and not dry_run:
         raise _usage("--json goes with --dry-run; for the results use `ablate report --json`")
     _check_until(until, seeds, most_seeds, margin)
+    if runner == "ray":
+        _check_cluster(root, gpus, trials_per_gpu)
     chosen, where = _load(study, setting, recipe)
     deciding: Deciding | None = None
     searching: Searching | Tuning | None = None
@@ -171,7 +178,7 @@ def sweep(
     else:
         trials = _expand(chosen, where, seeds or "1", only, sets)
     done = _sweep(
-        trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding, searching
+        trials, root, gpus, trials_per_gpu, at_once, dry_run, as_json, deciding, searching, runner
     )
     if dry_run:
         return
@@ -1195,6 +1202,22 @@ def _slots(
     return local.plan_slots(devices, named, count, at_once), told
 
 
+def _check_cluster(root: Path, gpus: str | None, trials_per_gpu: str) -> None:
+    """Refuse what a cluster has no use for, and one that is not there, or whose store is not."""
+    from experiments import store
+    from experiments.runners import ray
+
+    if gpus is not None:
+        raise _usage(
+            f"--gpus {gpus} with --runner ray: a cluster's GPUs are those that its hosts joined "
+            "with; leave it out, or start a host with `ray start --num-gpus`"
+        )
+    if not (trials_per_gpu.isdecimal() and int(trials_per_gpu) > 0):
+        raise _usage(f"--trials-per-gpu {trials_per_gpu}: a number from 1 with --runner ray")
+    ray.check()
+    store.check_answers(root)
+
+
 def _trials_per_gpu(
     planned: Sequence[Planned], gpus: Sequence[str], text: str
 ) -> tuple[int, list[str]]:
@@ -1297,12 +1320,16 @@ def _sweep(
     as_json: bool,
     deciding: Deciding | None = None,
     searching: Searching | Tuning | None = None,
+    runner: Literal["local", "ray"] = "local",
 ) -> bool:
     """Plan and run -> whether every trial is over: finished, or diverged."""
     from experiments import display, planning, sweep
 
     some = searching.outline() if searching else trials
-    planned, slots, told = _check_and_plan(some, root, gpus, trials_per_gpu, at_once)
+    if runner == "ray":
+        planned, slots, told = _check_and_plan(some, root, "", "1", at_once)
+    else:
+        planned, slots, told = _check_and_plan(some, root, gpus, trials_per_gpu, at_once)
     if searching:
         planned, told = searching.planned(), [*searching.plan(), *told]
     if deciding:
@@ -1318,6 +1345,11 @@ def _sweep(
         return True
     if deciding:
         deciding.begin()
+    if runner == "ray":
+        from experiments.runners.ray import RayRunner
+
+        cluster = RayRunner(root, some, int(trials_per_gpu), at_once)
+        return _carry_out(planned, root, (), at_once, deciding, searching, cluster)
     done = _carry_out(planned, root, slots, at_once, deciding, searching)
     for line in _comparison(planning.look_ahead(planned, sweep.Root(root), slots, at_once)):
         _say(line)
@@ -1360,8 +1392,10 @@ def _carry_out(
     at_once: int | None,
     deciding: Deciding | None = None,
     searching: Searching | Tuning | None = None,
+    cluster: RayRunner | None = None,
 ) -> bool:
-    """Run what is not over -> whether everything is then; of a search, whether all is told."""
+    """Run what is not over, on this host or a cluster -> whether everything is over then; of a
+    search, whether all is told."""
     from experiments import display, mirror, sweep
     from experiments.runners.local import LocalRunner
     from lit_transformer.record import refuse_links
@@ -1375,7 +1409,7 @@ def _carry_out(
         todo += {one.digest: one for one in searching.outline()}.values()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        runner = LocalRunner(slots if todo else (), at_once)
+        runner = cluster if cluster and todo else LocalRunner(slots if todo else (), at_once)
         owned = searching.begun() if searching else nullcontext()
         with owned, mirror.Mirror(root) as mirrored, runner:
             sweep.prepare(todo, place, console.print)

@@ -6,12 +6,17 @@ Free of MLflow, whose import takes seconds.
 import ipaddress
 import os
 import re
+import socket
 import sqlite3
 import sys
 import sysconfig
 import uuid
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from lit_transformer.record import exclusive, write_bytes
 
@@ -19,6 +24,12 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 LOCAL_FILE_SYSTEMS = {"apfs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs"}
 """Where SQLite's write-ahead log is safe; it shares memory, which no network file system does."""
+
+
+ANSWER_S = 10.0
+"""Longest wait for a server's answer."""
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+"""Where databases listen, unless their URI says otherwise."""
 
 
 class StoreError(ValueError):
@@ -60,6 +71,37 @@ def check(root: Path) -> None:
     path = database(root)
     if is_default(root) and set(str(path)) & set("?#%"):
         raise StoreError(f"{path}: MLflow cannot use a path with ?, # or %; set --root")
+
+
+def check_answers(root: Path) -> None:
+    """StoreError where the runs are kept by a server that does not answer, or by a database."""
+    address = uri(root)
+    try:
+        parts = urlsplit(address)
+        kind, host = parts.scheme.partition("+")[0], parts.hostname
+        if is_server(address):
+            _ask(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+        elif host is not None:
+            port = parts.port or PORTS.get(kind, 0)
+            socket.create_connection((host, port), ANSWER_S).close()
+    except (OSError, HTTPException, ValueError) as error:
+        raise StoreError(
+            f"{VARIABLE}={scrub(address)}: does not answer ({scrub(str(error))}); start it, or "
+            f"unset {VARIABLE}: the runs then go to mlruns/, and `ablate sync` sends them later"
+        ) from None
+
+
+def _ask(server: str) -> None:
+    """Ask MLflow's server something that it has to look up in its database. OSError: it cannot."""
+    place = f"{server.rstrip('/')}/api/2.0/mlflow/experiments/search"
+    asked = Request(place, b'{"max_results": 1}', {"Content-Type": "application/json"})
+    try:
+        urlopen(asked, timeout=ANSWER_S).close()
+    except HTTPError as error:
+        with error:
+            if error.code not in (401, 403):  # it is there, and MLflow's client has the password
+                said = error.read(2000).decode("utf-8", "replace")
+                raise OSError(f"status {error.code}: {said.strip()[:300]}") from None
 
 
 def check_inside(folder: Path, parent: Path) -> None:

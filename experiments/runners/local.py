@@ -92,7 +92,7 @@ class LocalRunner:
 
     def submit(self, job: Job) -> None:
         """Start a trial in as many free slots as it has devices, each on a GPU of its own."""
-        with _stops_put_off():  # else a process that has started might be in no list
+        with stops_put_off():  # else a process that has started might be in no list
             slots = self._distinct()[: job.devices]
             for slot in slots:
                 self._free.remove(slot)
@@ -190,7 +190,7 @@ def own_code() -> Iterator[None]:
 
 
 @contextmanager
-def _stops_put_off() -> Iterator[None]:
+def stops_put_off() -> Iterator[None]:
     """Deal with Ctrl-C and SIGTERM only after the block."""
     put_off: list[int] = []
 

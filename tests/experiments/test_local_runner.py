@@ -131,7 +131,7 @@ def test_a_stop_waits_until_a_trial_that_starts_is_listed(number: signal.Signals
     done = []
 
     def submit() -> None:
-        with local._stops_put_off():
+        with local.stops_put_off():
             signal.raise_signal(number)
             done.append("listed")
 

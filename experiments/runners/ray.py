@@ -1,0 +1,446 @@
+"""Runs trials on the hosts of a Ray cluster: the one at RAY_ADDRESS, or one of this host alone.
+
+Ray finds a host with free devices for a trial, and notices when a host is gone. What it runs there
+is a LocalRunner with one trial, so that a trial starts, is tied to its parents and is stopped as on
+one host. Ray tries nothing again: the sweep does. A trial's claim is a lock on the storage that all
+hosts share, so no trial goes on elsewhere while a process that was cut off still works on it.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, final
+
+from experiments import checkout
+from experiments.runners.local import TERM_GRACE_S, Ended, LocalRunner, Slot, cores, stops_put_off
+from experiments.study import Trial
+from experiments.worker import STOP_SIGNALS, Job
+from lit_transformer.config import DataConfig
+from lit_transformer.config_io import ConfigError
+from lit_transformer.data import corpora
+from lit_transformer.data.cache import CorpusError
+from lit_transformer.record import Record, RecordError, mend_lines, read_own, write_bytes
+
+ADDRESS = "RAY_ADDRESS"
+CONNECT_S = 5.0
+"""Longest wait for the head of a cluster to take a connection."""
+PROBE_S = 120.0
+"""Longest wait for every host to say what it sees; it starts a process for that."""
+POLL_S = 0.5
+"""Longest time until a stop that Ray was asked for reaches the trial."""
+OBJECT_STORE = 80 * 2**20
+"""Bytes, Ray's smallest: trials pass nothing through it."""
+SAME = ("torch", "pytorch-lightning", "numpy", "sentencepiece", "sacrebleu")
+"""Libraries whose version every host must share, since the numbers of one table depend on it."""
+
+
+class Host(NamedTuple):
+    """A host that Ray has trials run on."""
+
+    node: str
+    """Ray's name for it."""
+    name: str
+    """Its host name and address."""
+    cpus: int
+    gpus: int
+
+    def room(self, threads: int, trials_per_gpu: int, on_gpus: bool) -> int:
+        """Trials on one device each that fit."""
+        by_cpus = self.cpus // threads
+        return min(by_cpus, self.gpus * trials_per_gpu) if on_gpus else by_cpus
+
+
+class Probe(NamedTuple):
+    """What a host is asked to see before it gets a trial."""
+
+    folder: Path
+    """On the storage of the sweep, with a claim held by the sweep."""
+    word: str
+    """What the sweep has written there."""
+    code: tuple[str, str]
+    """Commit and changes of the sweep's own code."""
+    versions: Mapping[str, str]
+    data: Sequence[DataConfig]
+
+
+class Placed(NamedTuple):
+    """A trial that Ray was given."""
+
+    task: Any
+    directory: Path
+    devices: int
+
+
+@final
+class RayRunner:
+    """As many trials as the cluster's hosts have room for, at most `at_once`.
+
+    Use it from the main thread, as a context manager. Entering it connects, and asks every host
+    whether it sees what trials need; ConfigError where one does not.
+    """
+
+    def __init__(
+        self, root: Path, trials: Sequence[Trial], trials_per_gpu: int, at_once: int | None
+    ) -> None:
+        self._mlruns = root.resolve() / "mlruns"
+        self._devices = [trial.config.train.devices for trial in trials]
+        found = {trial.config.data.model_dump_json(): trial.config.data for trial in trials}
+        self._data = list(found.values())
+        self._per_gpu, self._at_once = trials_per_gpu, at_once
+        self._on_gpus, self._threads = False, 1
+        self._running: dict[str, Placed] = {}
+        self._ended: dict[str, Ended] = {}
+        """Of trials under way, those that Ray has let go of while their claim is still held."""
+
+    def __enter__(self) -> "RayRunner":
+        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        self._ray = _connect()
+        for number, handler in before.items():
+            signal.signal(number, handler)  # Ray takes them for itself
+        try:
+            hosts = self._hosts()
+            self._probe(hosts)
+            self._on_gpus = any(host.gpus for host in hosts)
+            self._threads = plan_threads(
+                hosts, self._devices, self._per_gpu, self._at_once, self._on_gpus
+            )
+        except BaseException:
+            self._ray.shutdown()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.stop(0.0)
+        finally:
+            self._ray.shutdown()
+
+    @property
+    def running(self) -> list[str]:
+        """Digests of the trials under way, of those too that wait until Ray has room for them."""
+        return list(self._running)
+
+    def has_room(self, devices: int) -> bool:
+        """Whether hosts that are there have devices left that none of our trials was promised."""
+        if self._at_once is not None and len(self._running) >= self._at_once:
+            return False
+        rooms = [host.room(self._threads, self._per_gpu, self._on_gpus) for host in self._hosts()]
+        taken = sum(self._rooms(placed.devices) for placed in self._running.values())
+        return sum(rooms) - taken >= self._rooms(devices) <= max(rooms, default=0)
+
+    def _rooms(self, devices: int) -> int:
+        """Rooms that a trial takes: several devices are whole GPUs."""
+        return devices * (self._per_gpu if devices > 1 and self._on_gpus else 1)
+
+    def submit(self, job: Job) -> None:
+        """Give a trial to Ray, which starts it on a host with as many free devices."""
+        gpus = (1 / self._per_gpu if job.devices == 1 else job.devices) if self._on_gpus else 0
+        with stops_put_off():  # else a task that has started might be in no list
+            task = self._task(attend, self._threads * job.devices, gpus).remote(job, self._threads)
+            self._running[job.digest] = Placed(task, job.directory, job.devices)
+
+    def poll(self, timeout_s: float) -> list[Ended]:
+        """Wait for at most so long -> the trials that have ended, wherever they ran."""
+        waiting = {
+            p.task: digest for digest, p in self._running.items() if digest not in self._ended
+        }
+        if waiting:
+            done, _ = self._ray.wait([*waiting], num_returns=1, timeout=timeout_s)
+            for task in done:
+                digest = waiting[task]
+                self._ended[digest] = self._outcome(digest)
+        else:
+            time.sleep(timeout_s)
+        free = [digest for digest in self._ended if self._let_go(digest)]
+        for digest in free:
+            del self._running[digest]
+        return [self._ended.pop(digest) for digest in free]
+
+    def _outcome(self, digest: str) -> Ended:
+        """What became of a task. Of the trial, its directory knows more."""
+        errors = self._ray.exceptions
+        try:
+            return Ended(digest, self._ray.get(self._running[digest].task))
+        except errors.TaskCancelledError:
+            return Ended(digest, -signal.SIGTERM)
+        except errors.RayTaskError as error:
+            print(f"Ray: trial {digest}: {_last_line(error)}", file=sys.stderr)
+            return Ended(digest, 1)
+        except errors.RayError:  # the host, or Ray's process there, is gone
+            return Ended(digest, -signal.SIGKILL)
+
+    def _let_go(self, digest: str) -> bool:
+        """Whether no process works on the trial any more; notes who was lost with it."""
+        record = Record(self._running[digest].directory)
+        if record.is_claimed():
+            return False
+        if self._ended[digest].exit_status < 0:
+            _note_loss(record)
+        return True
+
+    def stop(self, grace_s: float) -> list[Ended]:
+        """Ask every trial to write its checkpoint and end; kill those that take longer.
+
+        All are killed at once where this is interrupted.
+        """
+        ended: list[Ended] = []
+        deadline = time.monotonic() + grace_s
+        try:
+            for placed in self._running.values() if grace_s else ():
+                self._ray.cancel(placed.task)
+            while self._running and time.monotonic() < deadline:
+                ended += self.poll(0.1)
+        finally:
+            for placed in self._running.values():
+                self._ray.cancel(placed.task, force=True)
+        while self._running:
+            ended += self.poll(0.1)
+        return ended
+
+    def _task(self, function: Callable[..., Any], cpus: int, gpus: float, **where: Any) -> Any:
+        """The function as a task of Ray, which is never run a second time."""
+        task = self._ray.remote(max_retries=0)(function)
+        return task.options(num_cpus=cpus, num_gpus=gpus, **where)
+
+    def _hosts(self) -> list[Host]:
+        """The hosts that are up and have processors for trials."""
+        found = []
+        for node in self._ray.nodes():
+            cpus, gpus = (int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU"))
+            if node["Alive"] and cpus:
+                name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+                found.append(Host(node["NodeID"], name, cpus, gpus))
+        return found
+
+    def _probe(self, hosts: Sequence[Host]) -> None:
+        """ConfigError where a host does not see the storage, the code or the corpora."""
+        if not hosts:
+            raise ConfigError(
+                "--runner ray: no host of the cluster has processors for trials; add one with "
+                "`ray start --address=HEAD:6379`"
+            )
+        folder = self._mlruns / f".probe-{uuid.uuid4().hex[:12]}"
+        probe = _probe_of(folder, self._data)
+        try:
+            claim = Record(folder).claim()
+            assert claim is not None
+            try:
+                write_bytes(folder / "word", probe.word.encode())
+                wrong = [*self._ask(hosts, probe)]
+            finally:
+                os.close(claim)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if wrong:
+            raise ConfigError("\n".join(f"host {name}: {problem}" for name, problem in wrong))
+
+    def _ask(self, hosts: Sequence[Host], probe: Probe) -> Iterator[tuple[str, str]]:
+        """The hosts on which trials cannot run, and why."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        asked = {}
+        for host in hosts:
+            there = NodeAffinitySchedulingStrategy(host.node, soft=False)
+            task = self._task(look, 0, 0, scheduling_strategy=there)
+            asked[task.remote(probe, host.node)] = host
+        answered, silent = self._ray.wait([*asked], num_returns=len(asked), timeout=PROBE_S)
+        for task in answered:
+            host = asked[task]
+            try:
+                problem = self._ray.get(task)
+            except self._ray.exceptions.RayError as error:
+                problem = f"{_last_line(error)}; install the project there, as on this host"
+            if not problem and read_own(probe.folder / host.node) != probe.word.encode():
+                problem = _unseen(probe.folder.parent)
+            if problem:
+                yield host.name, problem
+        for task in silent:
+            yield asked[task].name, f"does not answer within {PROBE_S:.0f} s"
+
+
+def attend(job: Job, threads: int) -> int:
+    """In a process of Ray's: run one trial on the devices that Ray has given -> its exit status.
+
+    Ray's cancelling comes as a KeyboardInterrupt; the trial then writes its checkpoint.
+    """
+    import ray
+
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as ablate sets it
+    gpus = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+    slots = [Slot(gpu, threads) for gpu in gpus] or [Slot(None, threads)] * job.devices
+    ended: list[Ended] = []
+    with LocalRunner(slots) as runner:
+        try:
+            with _plain_main():
+                runner.submit(job)
+            while not ended:
+                ended = runner.poll(POLL_S)
+        except KeyboardInterrupt:
+            ended += runner.stop(TERM_GRACE_S)
+    return ended[0].exit_status
+
+
+@contextmanager
+def _plain_main() -> Iterator[None]:
+    """A process that is started within does not import Ray's own program."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def look(probe: Probe, name: str) -> str:
+    """On a host of the cluster: why trials cannot run here; empty: they can.
+
+    The host answers by a file of this name too, which the sweep must see.
+    """
+    code = checkout.code()
+    if (code.commit, code.changes) != probe.code:
+        return (
+            f"its code is {_code(code.commit, code.changes)}, and the sweep's is "
+            f"{_code(*probe.code)}; give every host the same"
+        )
+    mine = _versions()
+    if other := [one for one in probe.versions if mine[one] != probe.versions[one]]:
+        told = ", ".join(f"{one} {mine[one]} (the sweep's: {probe.versions[one]})" for one in other)
+        return f"has {told}; give every host the same"
+    try:
+        if read_own(probe.folder / "word") != probe.word.encode():
+            return _unseen(probe.folder.parent)
+        if not Record(probe.folder).is_claimed():
+            return (
+                f"{probe.folder.parent}: a lock that another host holds is not seen; mount it so "
+                "that locks hold for all hosts (NFS 4 does, `local_lock` and `nolock` do not)"
+            )
+        write_bytes(probe.folder / name, probe.word.encode())
+    except OSError as error:
+        return f"{probe.folder.parent}: {error.strerror}"
+    try:
+        for data in probe.data:
+            corpora.check(data)
+    except (ConfigError, CorpusError) as error:
+        return str(error)
+    return ""
+
+
+def plan_threads(
+    hosts: Sequence[Host],
+    devices: Sequence[int],
+    trials_per_gpu: int,
+    at_once: int | None,
+    on_gpus: bool,
+) -> int:
+    """Threads of each process, as many as leave room for the trials that can run at once.
+
+    `devices`: how many each trial takes. ConfigError where no host has so many.
+    """
+    most = max(devices, default=1)
+    largest = max(host.gpus if on_gpus else host.cpus for host in hosts)
+    if most > largest:
+        what = "GPUs" if on_gpus else "processors"
+        raise ConfigError(
+            f"train.devices={most}: the largest host of the cluster has {largest} {what}; lower "
+            "train.devices, or add a larger host"
+        )
+    if on_gpus:
+        shares = [host.cpus // (host.gpus * trials_per_gpu) for host in hosts if host.gpus]
+        return max(1, min(shares))
+    wanted = sum(sorted(devices, reverse=True)[:at_once])
+    wanted = min(wanted, sum(host.cpus for host in hosts))
+    return next(
+        threads
+        for threads in range(largest // most, 0, -1)
+        if threads == 1 or sum(host.cpus // threads for host in hosts) >= wanted
+    )
+
+
+def check() -> None:
+    """ConfigError where Ray is not installed, or where RAY_ADDRESS names nobody who answers."""
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError("--runner ray: Ray is not installed; pip install '.[cluster]'")
+    address = os.environ.get(ADDRESS, "")
+    if address in ("", "auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        raise ConfigError(
+            f"{ADDRESS}={address}: HEAD:PORT is needed, as in 10.0.0.1:6379; unset it for a "
+            "cluster of this host alone"
+        )
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"{ADDRESS}={address}: nobody answers there ({error}); start its head with "
+            f"`ray start --head --port={port}`, or unset {ADDRESS} for a cluster of this host alone"
+        ) from None
+
+
+def _connect() -> ModuleType:
+    """Ray, connected. ConfigError where that fails."""
+    check()
+    os.environ["RAY_AUTH_MODE"] = "token"  # else whoever reaches the cluster runs what they like
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    address = os.environ.get(ADDRESS) or "local"
+    own: dict[str, Any] = {}
+    if address == "local":
+        own = {"num_cpus": cores(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        own["object_store_memory"] = OBJECT_STORE
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="CRITICAL", **own)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        ray.shutdown()
+        raise ConfigError(
+            f"{ADDRESS}={address}: Ray cannot be joined from here: {_last_line(error)}; the sweep "
+            "runs on a host of the cluster, with its token (`ray get-auth-token`) and its version"
+        ) from None
+    return ray
+
+
+def _probe_of(folder: Path, data: Sequence[DataConfig]) -> Probe:
+    code = checkout.code()
+    return Probe(folder, uuid.uuid4().hex, (code.commit, code.changes), _versions(), data)
+
+
+def _versions() -> dict[str, str]:
+    return {"python": ".".join(map(str, sys.version_info[:2])), **{n: version(n) for n in SAME}}
+
+
+def _unseen(folder: Path) -> str:
+    return f"does not see {folder}; put --root on storage that every host has at the same path"
+
+
+def _code(commit: str, changes: str) -> str:
+    named = f"commit {commit[:12]}" if commit else "of no commit"
+    return f"{named} with changes {changes[:12]}" if changes else named
+
+
+def _note_loss(record: Record) -> None:
+    """Say in a trial's record that its last attempt ended with its host, where it says nothing."""
+    with suppress(RecordError, OSError):
+        lines = list(record.read_attempts())
+        if lines and lines[-1]["event"] == "start":
+            mend_lines(record.attempts)
+            reason = f"Ray lost its process on {lines[-1]['host']}"
+            record.end_attempt(lines[-1]["attempt"], "killed", reason)
+
+
+def _last_line(error: BaseException) -> str:
+    """What an error of Ray's says; of another process's, the last line of its traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
