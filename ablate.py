@@ -1205,7 +1205,7 @@ def _slots(
 def _check_cluster(root: Path, gpus: str | None, trials_per_gpu: str) -> None:
     """Refuse what a cluster has no use for, and one that is not there, or whose store is not."""
     from experiments import store
-    from experiments.runners import ray
+    from experiments.runners import hosts
 
     if gpus is not None:
         raise _usage(
@@ -1214,7 +1214,7 @@ def _check_cluster(root: Path, gpus: str | None, trials_per_gpu: str) -> None:
         )
     if not (trials_per_gpu.isdecimal() and int(trials_per_gpu) > 0):
         raise _usage(f"--trials-per-gpu {trials_per_gpu}: a number from 1 with --runner ray")
-    ray.check()
+    hosts.check()
     store.check_answers(root)
 
 

@@ -1177,6 +1177,23 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
             ["sweep", "search-recipe", "--setting", "grammar", "--seeds", "2"],
             "--seeds 2: search-recipe is a search, which trains with one, as 4,",
         ),
+        (
+            ["sweep", "table3", "--setting", "grammar", "--runner", "ray", "--gpus", "0"],
+            "--gpus 0 with --runner ray: a cluster's GPUs are those that its hosts joined with",
+        ),
+        (
+            [
+                "sweep",
+                "table3",
+                "--setting",
+                "grammar",
+                "--runner",
+                "ray",
+                "--trials-per-gpu",
+                "auto",
+            ],
+            "--trials-per-gpu auto: a number from 1 with --runner ray",
+        ),
         (["run", "table3/base"], "an arm of a study needs --setting"),
         (["run", "table3", "--setting", "grammar"], "write it as STUDY/ARM"),
         (["run", "gone.yaml"], "gone.yaml: no such file"),

@@ -6,71 +6,42 @@ one host. Ray tries nothing again: the sweep does. A trial's claim is a lock on 
 hosts share, so no trial goes on elsewhere while a process that was cut off still works on it.
 """
 
-import importlib.util
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, final
 
-from experiments import checkout
+from experiments.runners.hosts import (
+    ADDRESS,
+    Host,
+    Probe,
+    check,
+    look,
+    plan_threads,
+    probe_of,
+    unseen,
+)
 from experiments.runners.local import TERM_GRACE_S, Ended, LocalRunner, Slot, cores, stops_put_off
 from experiments.study import Trial
 from experiments.worker import STOP_SIGNALS, Job
-from lit_transformer.config import DataConfig
 from lit_transformer.config_io import ConfigError
-from lit_transformer.data import corpora
-from lit_transformer.data.cache import CorpusError
 from lit_transformer.record import Record, RecordError, mend_lines, read_own, write_bytes
 
-ADDRESS = "RAY_ADDRESS"
-CONNECT_S = 5.0
-"""Longest wait for the head of a cluster to take a connection."""
 PROBE_S = 120.0
 """Longest wait for every host to say what it sees; it starts a process for that."""
+SLICE_S = 0.2
+"""Longest time until a Ctrl-C is dealt with."""
 POLL_S = 0.5
 """Longest time until a stop that Ray was asked for reaches the trial."""
 OBJECT_STORE = 80 * 2**20
 """Bytes, Ray's smallest: trials pass nothing through it."""
-SAME = ("torch", "pytorch-lightning", "numpy", "sentencepiece", "sacrebleu")
-"""Libraries whose version every host must share, since the numbers of one table depend on it."""
-
-
-class Host(NamedTuple):
-    """A host that Ray has trials run on."""
-
-    node: str
-    """Ray's name for it."""
-    name: str
-    """Its host name and address."""
-    cpus: int
-    gpus: int
-
-    def room(self, threads: int, trials_per_gpu: int, on_gpus: bool) -> int:
-        """Trials on one device each that fit."""
-        by_cpus = self.cpus // threads
-        return min(by_cpus, self.gpus * trials_per_gpu) if on_gpus else by_cpus
-
-
-class Probe(NamedTuple):
-    """What a host is asked to see before it gets a trial."""
-
-    folder: Path
-    """On the storage of the sweep, with a claim held by the sweep."""
-    word: str
-    """What the sweep has written there."""
-    code: tuple[str, str]
-    """Commit and changes of the sweep's own code."""
-    versions: Mapping[str, str]
-    data: Sequence[DataConfig]
 
 
 class Placed(NamedTuple):
@@ -155,8 +126,7 @@ class RayRunner:
             p.task: digest for digest, p in self._running.items() if digest not in self._ended
         }
         if waiting:
-            done, _ = self._ray.wait([*waiting], num_returns=1, timeout=timeout_s)
-            for task in done:
+            for task in self._wait([*waiting], 1, timeout_s):
                 digest = waiting[task]
                 self._ended[digest] = self._outcome(digest)
         else:
@@ -166,11 +136,25 @@ class RayRunner:
             del self._running[digest]
         return [self._ended.pop(digest) for digest in free]
 
+    def _wait(self, tasks: Sequence[Any], count: int, timeout_s: float) -> list[Any]:
+        """Wait for at most so long for so many of the tasks -> those that are done.
+
+        In slices: an exception of a signal's handler breaks Ray's own code, and comes between them.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            with stops_put_off():
+                done, _ = self._ray.wait([*tasks], num_returns=count, timeout=min(left, SLICE_S))
+            if len(done) == count or left <= SLICE_S:
+                return [*done]
+
     def _outcome(self, digest: str) -> Ended:
         """What became of a task. Of the trial, its directory knows more."""
         errors = self._ray.exceptions
         try:
-            return Ended(digest, self._ray.get(self._running[digest].task))
+            with stops_put_off():
+                return Ended(digest, self._ray.get(self._running[digest].task))
         except errors.TaskCancelledError:
             return Ended(digest, -signal.SIGTERM)
         except errors.RayTaskError as error:
@@ -230,7 +214,7 @@ class RayRunner:
                 "`ray start --address=HEAD:6379`"
             )
         folder = self._mlruns / f".probe-{uuid.uuid4().hex[:12]}"
-        probe = _probe_of(folder, self._data)
+        probe = probe_of(folder, self._data)
         try:
             claim = Record(folder).claim()
             assert claim is not None
@@ -253,19 +237,18 @@ class RayRunner:
             there = NodeAffinitySchedulingStrategy(host.node, soft=False)
             task = self._task(look, 0, 0, scheduling_strategy=there)
             asked[task.remote(probe, host.node)] = host
-        answered, silent = self._ray.wait([*asked], num_returns=len(asked), timeout=PROBE_S)
-        for task in answered:
-            host = asked[task]
+        for task in self._wait([*asked], len(asked), PROBE_S):
+            host = asked.pop(task)
             try:
                 problem = self._ray.get(task)
             except self._ray.exceptions.RayError as error:
                 problem = f"{_last_line(error)}; install the project there, as on this host"
             if not problem and read_own(probe.folder / host.node) != probe.word.encode():
-                problem = _unseen(probe.folder.parent)
+                problem = unseen(probe.folder.parent)
             if problem:
                 yield host.name, problem
-        for task in silent:
-            yield asked[task].name, f"does not answer within {PROBE_S:.0f} s"
+        for host in asked.values():
+            yield host.name, f"does not answer within {PROBE_S:.0f} s"
 
 
 def attend(job: Job, threads: int) -> int:
@@ -301,99 +284,11 @@ def _plain_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def look(probe: Probe, name: str) -> str:
-    """On a host of the cluster: why trials cannot run here; empty: they can.
-
-    The host answers by a file of this name too, which the sweep must see.
-    """
-    code = checkout.code()
-    if (code.commit, code.changes) != probe.code:
-        return (
-            f"its code is {_code(code.commit, code.changes)}, and the sweep's is "
-            f"{_code(*probe.code)}; give every host the same"
-        )
-    mine = _versions()
-    if other := [one for one in probe.versions if mine[one] != probe.versions[one]]:
-        told = ", ".join(f"{one} {mine[one]} (the sweep's: {probe.versions[one]})" for one in other)
-        return f"has {told}; give every host the same"
-    try:
-        if read_own(probe.folder / "word") != probe.word.encode():
-            return _unseen(probe.folder.parent)
-        if not Record(probe.folder).is_claimed():
-            return (
-                f"{probe.folder.parent}: a lock that another host holds is not seen; mount it so "
-                "that locks hold for all hosts (NFS 4 does, `local_lock` and `nolock` do not)"
-            )
-        write_bytes(probe.folder / name, probe.word.encode())
-    except OSError as error:
-        return f"{probe.folder.parent}: {error.strerror}"
-    try:
-        for data in probe.data:
-            corpora.check(data)
-    except (ConfigError, CorpusError) as error:
-        return str(error)
-    return ""
-
-
-def plan_threads(
-    hosts: Sequence[Host],
-    devices: Sequence[int],
-    trials_per_gpu: int,
-    at_once: int | None,
-    on_gpus: bool,
-) -> int:
-    """Threads of each process, as many as leave room for the trials that can run at once.
-
-    `devices`: how many each trial takes. ConfigError where no host has so many.
-    """
-    most = max(devices, default=1)
-    largest = max(host.gpus if on_gpus else host.cpus for host in hosts)
-    if most > largest:
-        what = "GPUs" if on_gpus else "processors"
-        raise ConfigError(
-            f"train.devices={most}: the largest host of the cluster has {largest} {what}; lower "
-            "train.devices, or add a larger host"
-        )
-    if on_gpus:
-        shares = [host.cpus // (host.gpus * trials_per_gpu) for host in hosts if host.gpus]
-        return max(1, min(shares))
-    wanted = sum(sorted(devices, reverse=True)[:at_once])
-    wanted = min(wanted, sum(host.cpus for host in hosts))
-    return next(
-        threads
-        for threads in range(largest // most, 0, -1)
-        if threads == 1 or sum(host.cpus // threads for host in hosts) >= wanted
-    )
-
-
-def check() -> None:
-    """ConfigError where Ray is not installed, or where RAY_ADDRESS names nobody who answers."""
-    if importlib.util.find_spec("ray") is None:
-        raise ConfigError("--runner ray: Ray is not installed; pip install '.[cluster]'")
-    address = os.environ.get(ADDRESS, "")
-    if address in ("", "auto", "local"):
-        return
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdecimal():
-        raise ConfigError(
-            f"{ADDRESS}={address}: HEAD:PORT is needed, as in 10.0.0.1:6379; unset it for a "
-            "cluster of this host alone"
-        )
-    try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"{ADDRESS}={address}: nobody answers there ({error}); start its head with "
-            f"`ray start --head --port={port}`, or unset {ADDRESS} for a cluster of this host alone"
-        ) from None
-
-
 def _connect() -> ModuleType:
     """Ray, connected. ConfigError where that fails."""
     check()
     os.environ["RAY_AUTH_MODE"] = "token"  # else whoever reaches the cluster runs what they like
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     address = os.environ.get(ADDRESS) or "local"
@@ -409,25 +304,8 @@ def _connect() -> ModuleType:
             f"{ADDRESS}={address}: Ray cannot be joined from here: {_last_line(error)}; the sweep "
             "runs on a host of the cluster, with its token (`ray get-auth-token`) and its version"
         ) from None
-    return ray
-
-
-def _probe_of(folder: Path, data: Sequence[DataConfig]) -> Probe:
-    code = checkout.code()
-    return Probe(folder, uuid.uuid4().hex, (code.commit, code.changes), _versions(), data)
-
-
-def _versions() -> dict[str, str]:
-    return {"python": ".".join(map(str, sys.version_info[:2])), **{n: version(n) for n in SAME}}
-
-
-def _unseen(folder: Path) -> str:
-    return f"does not see {folder}; put --root on storage that every host has at the same path"
-
-
-def _code(commit: str, changes: str) -> str:
-    named = f"commit {commit[:12]}" if commit else "of no commit"
-    return f"{named} with changes {changes[:12]}" if changes else named
+    joined: ModuleType = ray
+    return joined
 
 
 def _note_loss(record: Record) -> None:

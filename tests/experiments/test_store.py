@@ -3,8 +3,10 @@
 import json
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,66 @@ def test_no_password_is_on_the_command_line(
     command, environment = store.ui_command(tmp_path, "127.0.0.1", 5000, open_to_network=False)
     assert "hunter2" not in " ".join(command)
     assert "hunter2" in environment["MLFLOW_BACKEND_STORE_URI"]
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Answers whatever it is asked with the status of its class."""
+
+    status = 200
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b'{"message": "could not reach it: hunter2"}')
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"),
+    [(200, ""), (401, ""), (500, "status 500: .*could not reach it"), (404, "status 404")],
+)
+def test_a_server_is_asked_for_what_only_its_database_knows(
+    tmp_path: Path, status: int, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Server, "status", status)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    with HTTPServer(("127.0.0.1", 0), _Server) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv(store.VARIABLE, f"http://me:hunter2@127.0.0.1:{server.server_port}/")
+        if not refused:
+            store.check_answers(tmp_path)
+            return
+        with pytest.raises(store.StoreError, match=refused) as caught:
+            store.check_answers(tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert "unset MLFLOW_TRACKING_URI" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:hunter2@127.0.0.1:{port}",
+        "postgresql+psycopg://me:hunter2@127.0.0.1:{port}/runs",
+        "mysql://no-such-host.invalid/runs",
+        "http://127.0.0.1:port",
+    ],
+)
+def test_a_store_that_is_away_is_told(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv(store.VARIABLE, address.format(port=port))
+    with pytest.raises(store.StoreError, match="does not answer") as caught:
+        store.check_answers(tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_needs_no_answer(tmp_path: Path) -> None:
+    store.check_answers(tmp_path)
 
 
 def test_a_lock_that_another_holds_is_waited_for_and_given_up(tmp_path: Path) -> None:
