@@ -6,6 +6,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,8 @@ class Probe(NamedTuple):
     """Commit and changes of the sweep's own code."""
     versions: Mapping[str, str]
     data: Sequence[DataConfig]
+    started_in: Path
+    """The sweep's current folder, from which a corpus's relative paths start."""
 
 
 def check() -> None:
@@ -108,7 +111,9 @@ def plan_threads(
 
 def probe_of(folder: Path, data: Sequence[DataConfig]) -> Probe:
     code = checkout.code()
-    return Probe(folder, uuid.uuid4().hex, (code.commit, code.changes), _versions(), data)
+    return Probe(
+        folder, uuid.uuid4().hex, (code.commit, code.changes), _versions(), data, Path.cwd()
+    )
 
 
 def look(probe: Probe, name: str) -> str:
@@ -126,6 +131,12 @@ def look(probe: Probe, name: str) -> str:
     if other := [one for one in probe.versions if mine[one] != probe.versions[one]]:
         told = ", ".join(f"{one} {mine[one]} (the sweep's: {probe.versions[one]})" for one in other)
         return f"has {told}; give every host the same"
+    enter(probe.started_in)
+    try:
+        for data in probe.data:
+            corpora.check(data)
+    except (ConfigError, CorpusError) as error:
+        return str(error)
     try:
         if read_own(probe.folder / "word") != probe.word.encode():
             return unseen(probe.folder.parent)
@@ -137,12 +148,13 @@ def look(probe: Probe, name: str) -> str:
         write_bytes(probe.folder / name, probe.word.encode())
     except OSError as error:
         return f"{probe.folder.parent}: {error.strerror}"
-    try:
-        for data in probe.data:
-            corpora.check(data)
-    except (ConfigError, CorpusError) as error:
-        return str(error)
     return ""
+
+
+def enter(folder: Path) -> None:
+    """Work in this folder where the host has it; only relative paths need it."""
+    with suppress(OSError):
+        os.chdir(folder)
 
 
 def _versions() -> dict[str, str]:

@@ -23,6 +23,7 @@ from experiments.runners.hosts import (
     Host,
     Probe,
     check,
+    enter,
     look,
     plan_threads,
     probe_of,
@@ -117,7 +118,9 @@ class RayRunner:
         """Give a trial to Ray, which starts it on a host with as many free devices."""
         gpus = (1 / self._per_gpu if job.devices == 1 else job.devices) if self._on_gpus else 0
         with stops_put_off():  # else a task that has started might be in no list
-            task = self._task(attend, self._threads * job.devices, gpus).remote(job, self._threads)
+            task = self._task(attend, self._threads * job.devices, gpus).remote(
+                job, self._threads, Path.cwd()
+            )
             self._running[job.digest] = Placed(task, job.directory, job.devices)
 
     def poll(self, timeout_s: float) -> list[Ended]:
@@ -251,14 +254,16 @@ class RayRunner:
             yield host.name, f"does not answer within {PROBE_S:.0f} s"
 
 
-def attend(job: Job, threads: int) -> int:
+def attend(job: Job, threads: int, folder: Path) -> int:
     """In a process of Ray's: run one trial on the devices that Ray has given -> its exit status.
 
+    `folder`: the sweep's current one, from which a corpus's relative paths start.
     Ray's cancelling comes as a KeyboardInterrupt; the trial then writes its checkpoint.
     """
     import ray
 
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as ablate sets it
+    enter(folder)
     gpus = ray.get_runtime_context().get_accelerator_ids()["GPU"]
     slots = [Slot(gpu, threads) for gpu in gpus] or [Slot(None, threads)] * job.devices
     ended: list[Ended] = []

@@ -85,6 +85,9 @@ def test_without_ray_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
         hosts.check()
 
 
+NOWHERE = {"source": "/no/a", "target": "/no/b"}
+
+
 @pytest.fixture
 def probe(tmp_path: Path) -> Iterator[Probe]:
     """What a sweep asks of a host, with its claim held by another process."""
