@@ -16,7 +16,7 @@ from lit_transformer.config import DataConfig
 from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora
 from lit_transformer.data.cache import CorpusError
-from lit_transformer.record import Record, read_own, write_bytes
+from lit_transformer.record import Record, RecordError, read_own, write_bytes
 
 ADDRESS = "RAY_ADDRESS"
 CONNECT_S = 5.0
@@ -146,6 +146,8 @@ def look(probe: Probe, name: str) -> str:
                 "that locks hold for all hosts (NFS 4 does, `local_lock` and `nolock` do not)"
             )
         write_bytes(probe.folder / name, probe.word.encode())
+    except RecordError as error:
+        return str(error)
     except OSError as error:
         return f"{probe.folder.parent}: {error.strerror}"
     return ""

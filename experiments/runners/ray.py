@@ -72,7 +72,7 @@ class RayRunner:
         self._on_gpus, self._threads = False, 1
         self._running: dict[str, Placed] = {}
         self._ended: dict[str, Ended] = {}
-        """Of trials under way, those that Ray has let go of while their claim is still held."""
+        """Of trials under way: those that Ray has lost while a process still holds their claim."""
 
     def __enter__(self) -> "RayRunner":
         before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
@@ -167,12 +167,14 @@ class RayRunner:
             return Ended(digest, -signal.SIGKILL)
 
     def _let_go(self, digest: str) -> bool:
-        """Whether no process works on the trial any more; notes who was lost with it."""
+        """Whether the trial may be reported: of one that was lost no process is left, which is
+        noted."""
+        if self._ended[digest].exit_status >= 0:
+            return True
         record = Record(self._running[digest].directory)
         if record.is_claimed():
             return False
-        if self._ended[digest].exit_status < 0:
-            _note_loss(record)
+        _note_loss(record)
         return True
 
     def stop(self, grace_s: float) -> list[Ended]:

@@ -12,7 +12,9 @@ import pytest
 
 from experiments import checkout
 from experiments.runners.hosts import ADDRESS
+from experiments.runners.local import Ended
 from experiments.runners.ray import RayRunner
+from experiments.worker import CLAIMED_ELSEWHERE
 from lit_transformer.record import Record, read_lines
 from tests.contracts import RunnerContract, finish, pid_of, wait_for
 from tests.toy import Toy, write_toy
@@ -102,6 +104,15 @@ class TestRayRunner(RunnerContract):
         assert record.state() == ("finished", "", 2)
         last = [line for line in read_lines(record.attempts) if line["event"] == "end"][-1]
         assert last["kind"] == "finished"
+
+    def test_a_claimed_trial_is_left_alone(self, toy: Toy, tmp_path: Path) -> None:
+        (job,) = toy.jobs(tmp_path, [1], ["base"])
+        claim = Record(job.directory).claim()
+        assert claim is not None
+        with self.start(1) as runner:
+            runner.submit(job)
+            assert finish(runner) == [Ended(job.digest, CLAIMED_ELSEWHERE)]
+        os.close(claim)
 
 
 def _ray_worker_of(trial: int) -> int:
