@@ -108,9 +108,15 @@ def hosts() -> Iterator[None]:
             subprocess.run(["ip", "netns", "delete", host], check=True)
 
 
+def as_postgres(script: str) -> str:
+    """The same by a user who is not root, whom PostgreSQL does not serve."""
+    user = "setpriv --reuid=postgres --regid=postgres --clear-groups"
+    return f"exec {user} bash -euc {shlex.quote(script)}"
+
+
 @pytest.fixture
-def cluster(hosts: None, tmp_path: Path) -> Iterator[Cluster]:
-    """The page's parts 1 to 4, done."""
+def stored(hosts: None, tmp_path: Path) -> Iterator[Cluster]:
+    """The page's parts 1 and 2, done: PostgreSQL, and MLflow's server before it."""
     for name in ("home", "bin", "shared"):
         (tmp_path / name).mkdir()
     wrapper = tmp_path / "bin" / "ablate"
@@ -135,18 +141,24 @@ def cluster(hosts: None, tmp_path: Path) -> Iterator[Cluster]:
     folder.mkdir()
     shutil.chown(folder, "postgres", "postgres")
     try:
-        as_postgres = "exec setpriv --reuid=postgres --regid=postgres --clear-groups bash -euc"
-        made.do("ablate-a", f"{as_postgres} {shlex.quote(steps[1])}")
+        made.do("ablate-a", as_postgres(steps[1]))
         server = made.start("ablate-a", steps[2], made.shared / "mlflow.log")
         with server:
-            made.do("ablate-a", steps[3])
-            made.do("ablate-b", steps[4])
             within(180, lambda: answers(made))
             yield made
             kill("ablate-a")
     finally:
         kill("ablate-a")
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster(stored: Cluster) -> Cluster:
+    """The page's parts 1 to 4, done."""
+    steps = steps_of_the_page()
+    stored.do("ablate-a", steps[3])
+    stored.do("ablate-b", steps[4])
+    return stored
 
 
 def answers(made: Cluster) -> bool:
@@ -251,6 +263,17 @@ def test_a_host_that_is_killed_costs_nothing_but_time(cluster: Cluster, tmp_path
     assert rows(cluster.shared / report) == rows(alone / report)
     finished = [[record.path.name, "FINISHED"] for record in cluster.records()]
     assert in_mlflow(cluster) == sorted(finished)
+
+
+@pytest.mark.slow
+def test_a_database_that_is_away_is_told_before_any_training(stored: Cluster) -> None:
+    stored.do("ablate-a", as_postgres('pg_ctl --pgdata="$STORE/postgres" --mode=immediate stop'))
+    script = steps_of_the_page()[5].rstrip().replace("export RAY_ADDRESS", "export HEAD_ADDRESS")
+    words = stored.command("ablate-a", script)
+    done = subprocess.run(words, env=stored.environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error: MLFLOW_TRACKING_URI=http://127.0.0.1:5000: does not answer (" in done.stderr
+    assert not (stored.shared / "mlruns" / "trials").exists()
 
 
 def test_the_compose_file_keeps_to_loopback_and_holds_no_password() -> None:
