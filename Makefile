@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo table test fuzz chaos check audit format clean
+.PHONY: help setup demo table results docs test fuzz chaos check audit format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,6 +35,22 @@ demo: setup  ## Run five rows of Table 3 on the built-in corpus and print the ta
 
 table: setup  ## Run all twenty rows of Table 3 on the built-in corpus, two seeds each
 	$(BIN)/ablate sweep table3 --setting grammar --seeds 2
+
+results: setup  ## Run the studies behind the guide again, into docs/results; ARGS="NAME" for one
+	$(BIN)/python -m guide.results $(ARGS)
+
+docs: $(VENV)/.docs  ## Build the guide, in English and Korean, into build/site
+	rm -rf build/site build/doctrees
+	set -e; for language in en ko; do \
+		$(BIN)/sphinx-build -q -W --keep-going -c guide -d build/doctrees/$$language \
+			-D language=$$language docs build/site/$$language; \
+	done
+	cp guide/landing.html build/site/index.html
+	@echo "open build/site/index.html"
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(PIP) -c constraints.txt -e '.[docs]'
+	@touch $@
 
 test: setup  ## Run all tests; options for pytest go into ARGS, as in ARGS="-m 'not slow' -n 2"
 	$(BIN)/python -m pytest $(ARGS)

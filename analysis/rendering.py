@@ -52,8 +52,13 @@ def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) 
         *(["## The study's rows"] if leading else []),
         _fitting(table, width),
         _listed(notes(table, spanned=False)),
+<<<<<<< HEAD
         *(["## Other scores", _grid(beside, _blocks(table))] if beside else []),
         *(part for s in sections if not s.leads for part in section_text(s, width)),
+=======
+        *(["## Other scores", grid(beside, _blocks(table))] if beside else []),
+        *(part for s in sections if not s.leads for part in _section(s, width)),
+>>>>>>> dd9c698 (A guide in English and Korean whose tables and pictures are made from committed reports)
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -66,7 +71,7 @@ def overview(table: Table, limit: int) -> str:
     commands = _md_note(Note("", "Run it:", heading.command))
     rest = f"{commands}\n\nWhole, with curves and every note: artifact `report.html`."
     for columns in islice(_layouts(table), 3, None):  # MLflow's column is narrow
-        text = f"{head}\n\n{_grid(columns, _blocks(table))}\n\n{rest}\n"
+        text = f"{head}\n\n{grid(columns, _blocks(table))}\n\n{rest}\n"
         if len(text) <= limit:
             return text
     return f"{head}\n\n{rest}\n"[:limit]
@@ -177,11 +182,11 @@ def _layouts(table: Table) -> Iterator[list[Column]]:
     columns = main_columns(table)
     yield columns
     arms, *rest = [column for column in columns if column.kind != "setting"]
-    yield [arms, _changes(table), *rest]
+    yield [arms, changes_column(table), *rest]
     rest = [column for column in rest if "param" not in column.name]
-    yield [arms, _changes(table), *rest]
+    yield [arms, changes_column(table), *rest]
     rest = [column for column in rest if column.name not in ("paper.ppl", "paper.bleu")]
-    yield [arms, _changes(table), *rest]
+    yield [arms, changes_column(table), *rest]
     yield [arms, *rest]
     rest = [column for column in rest if column.kind != "paper"]
     yield [arms, *rest]
@@ -191,13 +196,14 @@ def _layouts(table: Table) -> Iterator[list[Column]]:
 def _fitting(table: Table, width: int | None) -> str:
     text = ""
     for columns in _layouts(table):
-        text = _grid(columns, _blocks(table))
+        text = grid(columns, _blocks(table))
         if width is None or cell_len(text.partition("\n")[0]) <= width:
             break
     return text
 
 
-def _changes(table: Table) -> Column:
+def changes_column(table: Table) -> Column:
+    """What each row changes, in words."""
     words = [
         "" if row is table.base else ", ".join(changes(table, row, hidden=False))
         for row in table.rows
@@ -213,12 +219,12 @@ def section_text(section: Section, width: int | None) -> list[str]:
     grids = []
     for _, some in groupby(rest, key=lambda column: column.top):
         members = list(some)
-        wider = _grid([*shown, *members], section.blocks)
+        wider = grid([*shown, *members], section.blocks)
         if width is not None and len(shown) > 1 and cell_len(wider.partition("\n")[0]) > width:
-            grids.append(_grid(shown, section.blocks))
+            grids.append(grid(shown, section.blocks))
             shown = [first]
         shown += members
-    grids.append(_grid(shown, section.blocks))
+    grids.append(grid(shown, section.blocks))
     listed = [_listed(section.notes)] if section.notes else []
     return [f"## {_md(section.title)}", *grids, *listed]
 
@@ -231,8 +237,8 @@ def _blocks(table: Table) -> list[list[int]]:
     return [numbers for _, numbers in groups(table)]
 
 
-def _grid(columns: Sequence[Column], blocks: Sequence[Sequence[int]]) -> str:
-    """A GFM table, padded so that it reads as text; groups are set apart by a blank row."""
+def grid(columns: Sequence[Column], blocks: Sequence[Sequence[int]]) -> str:
+    """A GFM table, padded so that it reads as text; blocks of rows are set apart by a blank row."""
     body = [_md_cells(column) for column in columns]
     heads = [_md(_head(column)) for column in columns]
     widths = [

@@ -1,0 +1,31 @@
+"""A report's table, curves and sections once more, from its evidence and by the code of reports."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis import assembly
+from analysis.rates import Rate
+from analysis.sections import Section
+from analysis.sources import Unpacked
+from analysis.tables import Heading, Table
+
+
+class Rebuilt(NamedTuple):
+    """What a report shows; the curves are those of `runs.history`."""
+
+    table: Table
+    curves: pd.DataFrame
+    sections: list[Section]
+
+
+def rebuild(source: Unpacked) -> Rebuilt:
+    """One of DAMAGE where the evidence does not hold together."""
+    about = source.evidence.about
+    given = about.model_dump(exclude={"version", "score", "rates"})
+    heading = Heading(**given, version=str(about.version), versions={})
+    rates = [Rate(**rate.model_dump()) for rate in about.rates]
+    table = assembly.build(heading, source.trials, source, about.score, rates)
+    curves = assembly.histories(table, source)
+    heads = assembly.measured_heads(table, source)
+    return Rebuilt(table, curves, assembly.sections(table, [], curves, heads))

@@ -1,0 +1,176 @@
+"""What pages write to show a report: directives `study`, `rows`, `section-of`, `plot`, `outcome`
+and `claims`, and the role `value`.
+
+    ```{rows} positions-grammar
+    :columns: arm label score verdict
+    :only: base learned
+    ```
+
+    {value}`positions-grammar base score 1`
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, cast, get_args
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from analysis.rebuilding import Rebuilt
+from guide import fragments, pictures, reports
+from guide.reports import RESULTS, GuideError
+from guide.words import WORDS, Language, Words
+
+Options = dict[str, Callable[[str], Any]]
+
+
+class OfReport(SphinxDirective):
+    """A directive whose argument is a report."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        try:
+            report = reports.read(name, RESULTS)
+            self._depend(name)
+            shown = self.pending(name) if report is None else self.show(name, report)
+        except GuideError as error:
+            raise self.error(str(error)) from None
+        return shown
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        raise NotImplementedError
+
+    def pending(self, name: str) -> list[nodes.Node]:
+        """Nothing: the page's `study` says that there is nothing to see yet."""
+        return []
+
+    @property
+    def words(self) -> Words:
+        return WORDS[cast(Language, self.config.language)]
+
+    def listed(self, option: str) -> list[str]:
+        """The words of an option; none where it is not given."""
+        return str(self.options.get(option, "")).split()
+
+    def markdown(self, text: str) -> list[nodes.Node]:
+        return list(self.parse_text_to_nodes(text))
+
+    def _depend(self, name: str) -> None:
+        """The page is built anew when the report has changed."""
+        for path in (RESULTS / name).glob("report.*"):
+            self.env.note_dependency(str(path))
+        self.env.note_dependency(str(RESULTS / "results.toml"))
+
+
+class Study(OfReport):
+    """The command, and what came of running it."""
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        words, made = self.words, report.table
+        page = RESULTS / name / "report.html"
+        shown = f"[{words.whole}](path:/results/{name}/report.{'html' if page.exists() else 'md'})"
+        verify = f"`ablate verify docs/results/{name}/report.json` {words.verify}"
+        told = f"{fragments.provenance(report, words)} {shown}; {verify}"
+        return self.markdown(f"```sh\n{made.heading.command}\n```\n\n{told}")
+
+    def pending(self, name: str) -> list[nodes.Node]:
+        command = " ".join(["ablate", *reports.studies(RESULTS)[name].command])
+        text = f":::{{admonition}} {self.words.pending}\n`{command}`\n:::"
+        return self.markdown(text)
+
+
+class Rows(OfReport):
+    """The report's table."""
+
+    option_spec: ClassVar[Options] = {
+        "columns": directives.unchanged,
+        "only": directives.unchanged,
+    }
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        names = self.listed("columns") or fragments.DEFAULT
+        return self.markdown(fragments.table(report, names, self.listed("only"), self.words))
+
+
+class OfSection(OfReport):
+    """A table that a report has beside its own."""
+
+    required_arguments = 2
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        return self.markdown(fragments.section(report, self.arguments[1], self.words))
+
+
+class Plot(OfReport):
+    """A report's picture."""
+
+    option_spec: ClassVar[Options] = {
+        "kind": lambda text: directives.choice(text, get_args(pictures.Kind)),
+        "panels": directives.unchanged,
+    }
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        kind, panels = self.options.get("kind", "differences"), self.listed("panels")
+        return [nodes.raw("", pictures.figures(report, kind, panels, self.words), format="html")]
+
+
+class Outcome(OfReport):
+    """The report's verdicts in sentences."""
+
+    option_spec: ClassVar[Options] = {"only": directives.unchanged}
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        return self.markdown(fragments.outcome(report, self.listed("only"), self.words))
+
+
+class Claims(OfReport):
+    """The paper's sentences."""
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        return self.markdown(fragments.claims(report, self.words))
+
+
+class LayerTypes(SphinxDirective):
+    """The paper's Table 1."""
+
+    def run(self) -> list[nodes.Node]:
+        words = WORDS[cast(Language, self.config.language)]
+        return list(self.parse_text_to_nodes(fragments.layer_types(words)))
+
+
+class Value(SphinxRole):
+    """`REPORT ROW NAME [PLACES]`: one value of a report within a sentence."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        try:
+            return [nodes.inline("", self._value(), classes=["value"])], []
+        except (GuideError, ValueError) as error:
+            message = self.inliner.reporter.error(f"{self.text}: {error}", line=self.lineno)
+            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
+
+    def _value(self) -> str:
+        words = self.text.split()
+        if len(words) not in (3, 4):
+            raise GuideError("write REPORT ROW NAME, and digits behind the point if you like")
+        name, arm, wanted, *places = words
+        report = reports.read(name, RESULTS)
+        for path in (RESULTS / name).glob("report.*"):
+            self.env.note_dependency(str(path))
+        if report is None:
+            return "–"
+        return fragments.value(report, arm, wanted, int(places[0]) if places else None)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("study", Study)
+    app.add_directive("rows", Rows)
+    app.add_directive("section-of", OfSection)
+    app.add_directive("plot", Plot)
+    app.add_directive("outcome", Outcome)
+    app.add_directive("claims", Claims)
+    app.add_directive("layer-types", LayerTypes)
+    app.add_role("value", Value())
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

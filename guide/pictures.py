@@ -1,0 +1,72 @@
+"""A report's pictures as figures of a page, drawn by the code that draws them for reports."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Literal, assert_never
+
+from analysis import frontier, plots
+from analysis.plots import Panel
+from analysis.rebuilding import Rebuilt
+from guide.reports import GuideError
+from guide.words import Words
+
+Kind = Literal["differences", "perplexities", "curves", "perplexity-curves", "frontier"]
+
+
+def figures(report: Rebuilt, kind: Kind, panels: Sequence[str], words: Words) -> str:
+    """As HTML. `panels`: titles of those curves that are shown; none: all.
+
+    GuideError where the report has nothing to draw.
+    """
+    made = report.table
+    scorer = made.scorer.upper()
+    drawn: list[Panel]
+    match kind:
+        case "differences":
+            title = words.differences["score"].format(scorer=scorer)
+            drawn = [Panel("", plots.differences(made, made.measure, "bleu"), ())]
+        case "perplexities":
+            title = words.differences["ppl"]
+            drawn = [Panel("", plots.differences(made, made.perplexity, "ppl"), ())]
+        case "curves" | "perplexity-curves":
+            metric = f"valid.curve_{made.scorer}" if kind == "curves" else "valid.perplexity"
+            title = words.curves[metric]
+            found = plots.curves(made, report.curves, metric)
+            drawn = _chosen(found, panels)
+            if len(found) == 1:
+                drawn = [panel._replace(title="") for panel in drawn]
+        case "frontier":
+            title = words.frontier.format(scorer=scorer)
+            found_frontiers = frontier.pictures(made, report.curves)[:1]
+            drawn = [Panel("", picture, ()) for _, picture in found_frontiers]
+        case _ as never:
+            assert_never(never)
+    drawn = [panel for panel in drawn if panel.svg]
+    if not drawn:
+        raise GuideError(f"the report of {made.heading.study} has nothing to draw as {kind}")
+    inner = "\n".join(_figure(panel) for panel in drawn)
+    return (
+        f'<p class="picture-title">{escape(title)}</p>\n<div class="pictures">\n{inner}\n</div>\n'
+    )
+
+
+def _chosen(found: Sequence[Panel], panels: Sequence[str]) -> list[Panel]:
+    known = [panel.title for panel in found]
+    missing = [title for title in panels if title not in known]
+    if missing:
+        raise GuideError(f"no curves {missing[0]}; there are {', '.join(known)}")
+    return [panel for panel in found if not panels or panel.title in panels]
+
+
+def _figure(panel: Panel) -> str:
+    named = "".join(_named(*one) for one in panel.key)
+    head = f"<b>{escape(panel.title)}</b>" if panel.title else ""
+    caption = f"<figcaption>{head}{named}</figcaption>\n" if head or named else ""
+    return f'<figure class="picture">\n{caption}{panel.svg}\n</figure>'
+
+
+def _named(colour: str, dashed: bool, arm: str) -> str:
+    dash = ' stroke-dasharray="6 4"' if dashed else ""
+    line = f'<path d="M0 6H26" stroke="var({colour})" stroke-width="3"{dash}/>'
+    mark = f'<svg viewBox="0 0 26 12" aria-hidden="true">{line}</svg>'
+    return f' <span class="key">{mark}{escape(arm)}</span>'

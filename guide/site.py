@@ -1,0 +1,81 @@
+"""What Sphinx lacks: two languages, reports as pages, formulas without a script, Korean search."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from guide.korean import KoreanSearch
+
+OTHER = {"en": ("ko", "한국어"), "ko": ("en", "English")}
+"""The language that a page links to, and its name for itself."""
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_search_language(KoreanSearch)
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_display_math, None))
+    app.connect("config-inited", _choose_pages)
+    app.connect("html-page-context", _link_other_language)
+    app.connect("doctree-resolved", _link_reports)
+    app.connect("build-finished", _copy_reports)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _choose_pages(app: Sphinx, config: Config) -> None:
+    """The pages of one language, and those beside the guide, which are English in both.
+
+    A report that is a page of its own needs none of Sphinx.
+    """
+    other, _ = OTHER[config.language]
+    reports = sorted(Path(app.srcdir).glob("results/*/report.html"))
+    texts = [page.relative_to(app.srcdir).with_suffix(".md").as_posix() for page in reports]
+    config.root_doc = f"guide/{config.language}/index"
+    config.exclude_patterns = [f"guide/{other}", *texts]
+
+
+def _link_other_language(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """The same page in the other language; the first one for search and the like."""
+    own = app.config.language
+    other, name = OTHER[own]
+    to = page if doctree is not None else app.config.root_doc
+    to = to.replace(f"guide/{own}/", f"guide/{other}/")
+    up = "../" * (page.count("/") + 1)
+    context["other_language"] = {"code": other, "name": name, "address": f"{up}{other}/{to}.html"}
+
+
+def _link_reports(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """A link to a report's page opens it instead of saving it."""
+    up = "../" * page.count("/")
+    for node in list(doctree.findall(addnodes.download_reference)):
+        target = (Path(app.srcdir) / page).parent / node["reftarget"]
+        if node["reftarget"].startswith("/"):
+            target = Path(app.srcdir) / node["reftarget"][1:]
+        inside = target.resolve().relative_to(Path(app.srcdir).resolve())
+        if inside.suffix == ".html":
+            link = nodes.reference("", "", internal=True, refuri=f"{up}{inside.as_posix()}")
+            link += node.children
+            node.replace_self(link)
+
+
+def _copy_reports(app: Sphinx, failure: Exception | None) -> None:
+    for report in sorted(Path(app.srcdir).glob("results/*/*.html")):
+        to = Path(app.outdir) / report.relative_to(app.srcdir)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(report, to)
+
+
+def _inline_math(writer: Any, node: nodes.math) -> None:
+    writer.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _display_math(writer: Any, node: nodes.math_block) -> None:
+    writer.body.append(f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode

@@ -1,0 +1,147 @@
+"""What the guide's tables and sentences say, in each of its languages."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+Language = Literal["en", "ko"]
+
+
+class Words(NamedTuple):
+    """Of one language. Braces are filled in by `fragments.py`."""
+
+    heads: Mapping[str, str]
+    """Columns: what stands above them."""
+    verdicts: Mapping[str, str]
+    """A table's words for how a row compares."""
+    outcomes: Mapping[str, str]
+    """How a sentence of the paper fares."""
+    base: str
+    none: str
+    one_seed: str
+    unsure: str
+    provenance: str
+    whole: str
+    verify: str
+    pending: str
+    paper_says: str
+    differences: Mapping[str, str]
+    """Titles of pictures, by what they show."""
+    curves: Mapping[str, str]
+    """By metric."""
+    frontier: str
+    layers: tuple[str, str, str, str]
+    """Above Table 1 of the paper."""
+
+
+EN = Words(
+    heads={
+        "arm": "row",
+        "changes": "changes",
+        "label": "what it is",
+        "ppl": "perplexity",
+        "score": "{scorer}",
+        "difference": "Δ {scorer}",
+        "verdict": "verdict",
+        "seeds": "seeds",
+        "valid.chrf": "chrF",
+        "valid.ter": "TER",
+        "cost.parameters": "10⁶ parameters",
+        "paper.ppl": "paper: perplexity",
+        "paper.bleu": "paper: BLEU",
+        "paper.difference": "paper: Δ BLEU",
+        "paper.params": "paper: 10⁶ parameters",
+    },
+    verdicts={},
+    outcomes={},
+    base="`{arm}` has {score} {scorer} over {seeds} seeds. Against it:",
+    none="No row has a score yet.",
+    one_seed="`{arm}` has {score} {scorer}, of one seed. With one seed nothing is tested:",
+    unsure=(
+        "*Cannot tell* does not mean *no difference*: these seeds show neither that there is one "
+        "nor that it is within {margin:g} points."
+    ),
+    provenance=(
+        "{finished} of {trials} trials finished, of {rows} rows and {seeds} seeds. They took "
+        "{minutes:.0f} minutes, added up, on {devices} (commit {commits})."
+    ),
+    whole="The whole report",
+    verify="recomputes every number from the evidence beside it.",
+    pending="This study has not been run for this edition of the guide. The command:",
+    paper_says="the paper, {place}",
+    differences={
+        "score": "{scorer}: points from base, with the spread over seeds",
+        "ppl": "Perplexity: per cent from base, with the spread over seeds",
+    },
+    curves={
+        "valid.perplexity": "Perplexity on the valid part, by updates",
+        "valid.curve_bleu": "BLEU of greedy search on the first valid sentences, by updates",
+        "valid.curve_f1": "F1 of greedy search on the first valid sentences, by updates",
+    },
+    frontier="{scorer} against counted operations; the line is what no row beats for as few",
+    layers=("layer", "complexity", "sequential operations", "maximum path length"),
+)
+
+KO = Words(
+    heads={
+        "arm": "행",
+        "changes": "바꾼 값",
+        "label": "설명",
+        "ppl": "퍼플렉시티",
+        "score": "{scorer}",
+        "difference": "Δ {scorer}",
+        "verdict": "판정",
+        "seeds": "시드",
+        "valid.chrf": "chrF",
+        "valid.ter": "TER",
+        "cost.parameters": "파라미터(10⁶)",
+        "paper.ppl": "논문: 퍼플렉시티",
+        "paper.bleu": "논문: BLEU",
+        "paper.difference": "논문: Δ BLEU",
+        "paper.params": "논문: 파라미터(10⁶)",
+    },
+    verdicts={
+        "better": "더 좋음",
+        "worse": "더 나쁨",
+        "the same": "같음",
+        "cannot tell": "판단 불가",
+        "not decided": "미결정",
+        "one seed": "시드 하나",
+        "no score": "점수 없음",
+        "diverged": "발산",
+    },
+    outcomes={"supported": "지지됨", "contradicted": "반대 결과", "undecided": "판단 불가"},
+    base="`{arm}`: 시드 {seeds}개 평균 {scorer} {score}. 이와 비교하면 다음과 같다.",
+    none="아직 점수가 나온 행이 없다.",
+    one_seed="`{arm}`: {scorer} {score}(시드 하나). 시드가 하나뿐이면 검정을 하지 않는다.",
+    unsure=(
+        "*판단 불가*는 *차이 없음*이 아니다. 이 시드들만으로는 차이가 있다는 것도, 차이가 "
+        "{margin:g}점 이내라는 것도 보일 수 없다는 뜻이다."
+    ),
+    provenance=(
+        "행 {rows}개 × 시드 {seeds}개, 시행(trial) {trials}건 중 {finished}건 완료. "
+        "시행 시간을 모두 더하면 {minutes:.0f}분({devices}, 커밋 {commits})."
+    ),
+    whole="전체 보고서",
+    verify="로 모든 수치를 증거 파일에서 다시 계산해 볼 수 있다.",
+    pending="이번 판에서는 아직 실행하지 않은 연구이다. 명령은 다음과 같다.",
+    paper_says="논문 {place}",
+    differences={
+        "score": "base와의 {scorer} 차이(점)와 시드 간 편차",
+        "ppl": "base와의 퍼플렉시티 차이(%)와 시드 간 편차",
+    },
+    curves={
+        "valid.perplexity": "업데이트 수에 따른 검증 데이터 퍼플렉시티",
+        "valid.curve_bleu": "업데이트 수에 따른 검증 데이터 앞부분의 BLEU(그리디 디코딩)",
+        "valid.curve_f1": "업데이트 수에 따른 검증 데이터 앞부분의 F1(그리디 디코딩)",
+    },
+    frontier="연산량 대비 {scorer}. 선은 같은 연산량으로 더 높은 행이 없는 경계이다",
+    layers=("층", "복잡도", "순차 연산", "최대 경로 길이"),
+)
+
+WORDS: Mapping[Language, Words] = {"en": EN, "ko": KO}
+
+
+def translated(words: Mapping[str, str], text: str) -> str:
+    """What follows the known words stays: `the same ±0.5`. A text without one stays whole."""
+    known = max((word for word in words if text.startswith(word)), key=len, default="")
+    return words.get(known, "") + text[len(known) :]
