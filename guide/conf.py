@@ -17,7 +17,6 @@ myst_heading_anchors = 3
 myst_links_external_new_tab = False
 
 html_theme = "furo"
-html_title = "Attention, ablated"
 html_math_renderer = "mathml"
 html_static_path = [str(Path(__file__).parent / "static")]
 html_css_files = ["guide.css"]

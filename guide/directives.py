@@ -44,7 +44,7 @@ class OfReport(SphinxDirective):
         raise NotImplementedError
 
     def pending(self, name: str) -> list[nodes.Node]:
-        """Nothing: the page's `study` says that there is nothing to see yet."""
+        """Nothing: the page's `study` and `outcome` say that there is nothing to see yet."""
         return []
 
     @property
@@ -96,12 +96,14 @@ class Rows(OfReport):
 
 
 class OfSection(OfReport):
-    """A table that a report has beside its own."""
+    """A table that a report has beside its own; an `optional` one may be missing."""
 
     required_arguments = 2
+    option_spec: ClassVar[Options] = {"optional": directives.flag}
 
     def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
-        return self.markdown(fragments.section(report, self.arguments[1], self.words))
+        optional = "optional" in self.options
+        return self.markdown(fragments.section(report, self.arguments[1], optional, self.words))
 
 
 class Plot(OfReport):
@@ -124,6 +126,9 @@ class Outcome(OfReport):
 
     def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
         return self.markdown(fragments.outcome(report, self.listed("only"), self.words))
+
+    def pending(self, name: str) -> list[nodes.Node]:
+        return self.markdown(self.words.not_run)
 
 
 class Claims(OfReport):

@@ -30,9 +30,12 @@ def table(report: Rebuilt, names: Sequence[str], arms: Sequence[str], words: Wor
     return rendering.grid(shown, [numbers])
 
 
-def section(report: Rebuilt, name: str, words: Words) -> str:
-    """A table that stands beside the main one. GuideError where the report has none so called."""
+def section(report: Rebuilt, name: str, optional: bool, words: Words) -> str:
+    """A table that stands beside the main one. GuideError where the report has none so called,
+    unless it is `optional`: then a sentence says so."""
     found = {one.name: one for one in report.sections}
+    if name not in found and optional:
+        return words.no_section
     if name not in found:
         raise GuideError(f"no section {name}; there are {', '.join(found) or 'none'}")
     shown = [

@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from analysis.evidence import SUFFIX
 from experiments.mirror import reports_path
 from guide.reports import RESULTS, ROOT, GuideError, Study, studies
 
-FILES = ("report.md", "report.csv", "report.tex", "report.json", "report.html")
-EVIDENCE = "report.evidence.json.bz2"
+FILES = [f"report{suffix}" for suffix in (".md", ".csv", ".tex", ".json", ".html", SUFFIX)]
 
 
 def run(study: Study, root: Path, results: Path) -> None:
@@ -23,7 +23,7 @@ def run(study: Study, root: Path, results: Path) -> None:
     made = reports_path(root) / study.study / study.setting
     folder = results / study.name
     folder.mkdir(exist_ok=True)
-    for name in (*FILES, EVIDENCE):
+    for name in FILES:
         shutil.copyfile(made / name, folder / name)
 
 

@@ -14,6 +14,7 @@ from guide.korean import KoreanSearch
 
 OTHER = {"en": ("ko", "한국어"), "ko": ("en", "English")}
 """The language that a page links to, and its name for itself."""
+TITLES = {"en": "Attention, ablated", "ko": "어텐션 절제 실험"}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -35,6 +36,7 @@ def _choose_pages(app: Sphinx, config: Config) -> None:
     reports = sorted(Path(app.srcdir).glob("results/*/report.html"))
     texts = [page.relative_to(app.srcdir).with_suffix(".md").as_posix() for page in reports]
     config.root_doc = f"guide/{config.language}/index"
+    config.html_title = TITLES[config.language]
     config.exclude_patterns = [f"guide/{other}", *texts]
 
 

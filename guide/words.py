@@ -23,6 +23,8 @@ class Words(NamedTuple):
     whole: str
     verify: str
     pending: str
+    not_run: str
+    no_section: str
     paper_says: str
     differences: Mapping[str, str]
     """Titles of pictures, by what they show."""
@@ -67,6 +69,8 @@ EN = Words(
     whole="The whole report",
     verify="recomputes every number from the evidence beside it.",
     pending="This study has not been run for this edition of the guide. The command:",
+    not_run="Not run yet: there is nothing to say.",
+    no_section="*These runs were made before their reports had this table.*",
     paper_says="the paper, {place}",
     differences={
         "score": "{scorer}: points from base, with the spread over seeds",
@@ -124,6 +128,8 @@ KO = Words(
     whole="전체 보고서",
     verify="로 모든 수치를 증거 파일에서 다시 계산해 볼 수 있다.",
     pending="이번 판에서는 아직 실행하지 않은 연구이다. 명령은 다음과 같다.",
+    not_run="아직 실행하지 않아 말할 수 있는 것이 없다.",
+    no_section="*이 표가 보고서에 들어가기 전에 실행한 결과라서 아직 보여 줄 수 없다.*",
     paper_says="논문 {place}",
     differences={
         "score": "base와의 {scorer} 차이(점)와 시드 간 편차",

@@ -24,7 +24,11 @@ from lit_transformer.record import Record
 from lit_transformer.scoring import METRICS
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+    *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs/guide").rglob("*.md")),
+]
 AXIS = "docs/adding-an-axis.md"
 TABLE_3 = "docs/reproducing-table-3.md"
 RECIPES_PAGE, RECIPES = "docs/recipes.md", ("paper", "t2t-v1", "t2t-v3")

@@ -89,6 +89,22 @@ def test_sentences_give_every_row_its_own_verdict(
     assert {arm: (word.split(" ±")[0], apart) for arm, (word, apart) in told.items()} == expected
 
 
+def test_a_section_that_is_missing_is_told_or_an_error(report: Rebuilt) -> None:
+    assert fragments.section(report, "no-such", True, EN) == EN.no_section
+    with pytest.raises(GuideError, match="no section no-such; there are claims"):
+        fragments.section(report, "no-such", False, EN)
+
+
+@BOTH
+def test_a_section_is_the_report_s_in_the_page_s_words(report: Rebuilt, words: Words) -> None:
+    found = next(one for one in report.sections if one.name == "claims")
+    head, _, *lines = rows(fragments.section(report, "claims", False, words))
+    assert head[0] == words.heads["arm"]
+    assert [line[2] for line in lines] == [
+        translated(words.outcomes, cell.text) for cell in found.columns[2].cells
+    ]
+
+
 @BOTH
 def test_the_paper_s_sentences_have_the_report_s_outcomes(
     report: Rebuilt, stated: dict[str, Any], words: Words
@@ -120,6 +136,18 @@ def test_a_value_within_a_sentence_is_the_report_s(
 def test_a_value_that_no_row_has_is_an_error(report: Rebuilt) -> None:
     with pytest.raises(GuideError, match="row base has no colour"):
         fragments.value(report, "base", "colour", None)
+
+
+@BOTH
+def test_table_1_is_the_paper_s(words: Words) -> None:
+    found = rows(fragments.layer_types(words))
+    assert found[0] == [*words.layers]
+    assert found[2:] == [
+        ["Self-Attention", "$O(n^2 d)$", "$O(1)$", "$O(1)$"],
+        ["Recurrent", "$O(n d^2)$", "$O(n)$", "$O(n)$"],
+        ["Convolutional", "$O(k n d^2)$", "$O(1)$", r"$O(\log_k(n))$"],
+        ["Self-Attention (restricted)", "$O(r n d)$", "$O(1)$", "$O(n/r)$"],
+    ]
 
 
 @pytest.mark.parametrize("kind", get_args(pictures.Kind))

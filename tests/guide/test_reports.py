@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.mirror import reports_path
 from experiments.study import expand, load_setting, load_study
 from guide import reports, results
 from guide.reports import RESULTS, GuideError, Study
@@ -66,6 +67,31 @@ def test_what_has_been_run_is_not_pending_and_has_the_listed_seeds(study: Study)
         report = reports.read(study.name, RESULTS)
         assert report is not None
         assert report.table.heading.command == " ".join(["ablate", *study.command])
+
+
+def test_a_sweep_s_report_is_put_among_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, study = tmp_path / "root", Study("one-tiny", "one", "tiny", 2, False)
+    asked: list[list[str]] = []
+
+    def sweep(command: list[str], **_: object) -> None:
+        asked.append(command[2:])
+        made = reports_path(root) / "one" / "tiny"
+        made.mkdir(parents=True)
+        for name in results.FILES:
+            (made / name).write_text(name)
+
+    monkeypatch.setattr(results.subprocess, "run", sweep)
+    (tmp_path / "results").mkdir()
+    results.run(study, root, tmp_path / "results")
+    sweep_words = ["sweep", "one", "--setting", "tiny", "--seeds", "2"]
+    assert asked == [["ablate", *sweep_words, "--root", str(root)]]
+    folder = tmp_path / "results" / "one-tiny"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        name: name for name in results.FILES
+    }
+    assert {"report.json", "report.evidence.json.bz2", "report.html"} <= {*results.FILES}
 
 
 def test_an_unknown_result_is_not_run() -> None:
