@@ -38,8 +38,7 @@ class Study(NamedTuple):
     @property
     def command(self) -> list[str]:
         """The sweep, as `ablate` takes it."""
-        words = ["sweep", self.study, "--setting", self.setting]
-        return [*words, "--seeds", str(self.seeds)] if self.seeds > 1 else words
+        return ["sweep", self.study, "--setting", self.setting, "--seeds", str(self.seeds)]
 
 
 def studies(results: Path) -> dict[str, Study]:
