@@ -44,7 +44,7 @@ class OfReport(SphinxDirective):
         raise NotImplementedError
 
     def pending(self, name: str) -> list[nodes.Node]:
-        """Nothing: the page's `study` and `outcome` say that there is nothing to see yet."""
+        """Nothing: the page's `study` says that there is nothing to see yet."""
         return []
 
     @property
@@ -104,6 +104,9 @@ class OfSection(OfReport):
     def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
         optional = "optional" in self.options
         return self.markdown(fragments.section(report, self.arguments[1], optional, self.words))
+
+    def pending(self, name: str) -> list[nodes.Node]:
+        return self.markdown(self.words.not_run)
 
 
 class Plot(OfReport):
