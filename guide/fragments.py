@@ -114,13 +114,17 @@ def layer_types(words: Words) -> str:
 def value(report: Rebuilt, arm: str, name: str, places: int | None) -> str:
     """One number or word of a row: a column's name, a metric, or a key of the configuration.
 
-    `places`: digits behind the point of a metric; None: two.
+    `places`: digits behind the point of a metric; None: two, and one of a difference.
     """
     made = report.table
     ((number, row),) = _rows(made, [arm])
     if name == "difference":
         difference = made.difference(row, made.measure)
-        return columns.MISSING if difference is None else columns.signed(difference, places or 1)
+        return (
+            columns.MISSING
+            if difference is None
+            else columns.signed(difference, 1 if places is None else places)
+        )
     metric = {"score": made.measure, "ppl": made.perplexity}.get(name, name)
     if metric in row.measures:
         return columns.score_cell(row.measures[metric], 2 if places is None else places).text
