@@ -9,6 +9,7 @@ from analysis.rates import Rate
 from analysis.sections import Section
 from analysis.sources import Unpacked
 from analysis.tables import Heading, Table
+from experiments.searched import parse
 
 
 class Rebuilt(NamedTuple):
@@ -22,10 +23,12 @@ class Rebuilt(NamedTuple):
 def rebuild(source: Unpacked) -> Rebuilt:
     """One of DAMAGE where the evidence does not hold together."""
     about = source.evidence.about
-    given = about.model_dump(exclude={"version", "score", "rates"})
+    given = about.model_dump(exclude={"version", "score", "rates", "sections"})
     heading = Heading(**given, version=str(about.version), versions={})
     rates = [Rate(**rate.model_dump()) for rate in about.rates]
-    table = assembly.build(heading, source.trials, source, about.score, rates)
+    searched = [parse(content) for content in source.evidence.searched]
+    table = assembly.build(heading, source.trials, source, about.score, rates, searched)
     curves = assembly.histories(table, source)
     heads = assembly.measured_heads(table, source)
-    return Rebuilt(table, curves, assembly.sections(table, [], curves, heads))
+    every = assembly.sections(table, [], curves, heads, source.trials, source)
+    return Rebuilt(table, curves, [one for one in every if one.name in about.sections])

@@ -52,13 +52,8 @@ def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) 
         *(["## The study's rows"] if leading else []),
         _fitting(table, width),
         _listed(notes(table, spanned=False)),
-<<<<<<< HEAD
-        *(["## Other scores", _grid(beside, _blocks(table))] if beside else []),
-        *(part for s in sections if not s.leads for part in section_text(s, width)),
-=======
         *(["## Other scores", grid(beside, _blocks(table))] if beside else []),
-        *(part for s in sections if not s.leads for part in _section(s, width)),
->>>>>>> dd9c698 (A guide in English and Korean whose tables and pictures are made from committed reports)
+        *(part for s in sections if not s.leads for part in section_text(s, width)),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -17,12 +17,7 @@ from analysis.recomputing import Check, How
 from analysis.sections import Section
 from analysis.sources import PATHS as PATHS
 from analysis.sources import Unpacked
-<<<<<<< HEAD
-from analysis.tables import Heading, Table
-from experiments.searched import parse
-=======
 from analysis.tables import Table
->>>>>>> dd9c698 (A guide in English and Korean whose tables and pictures are made from committed reports)
 from experiments.store import StoreError
 from lit_transformer.config import NUMERICS, RunConfig
 from lit_transformer.config_io import ConfigError, Given, flatten
@@ -78,15 +73,7 @@ def verify(report: Path, named: Path | None, given: Mapping[str, Given], cache: 
         try:
             source = Unpacked(found, Path(folder), given, cache)
             checked = list(recomputing.checks(source))
-<<<<<<< HEAD
-            table = _table(found, source)
-            curves = assembly.histories(table, source)
-            heads = assembly.measured_heads(table, source)
-            every = assembly.sections(table, [], curves, heads, source.trials, source)
-            sections = [one for one in every if one.name in found.about.sections]
-=======
             table, _, sections = rebuilding.rebuild(source)
->>>>>>> dd9c698 (A guide in English and Korean whose tables and pictures are made from committed reports)
         except EvidenceError as error:
             raise EvidenceError(f"{path}: {error}") from None
         except (ConfigError, CorpusError, StoreError):
@@ -114,21 +101,8 @@ def beside(report: Path) -> Path:
     return own if own.exists() else report.with_name(f"report{SUFFIX}")
 
 
-<<<<<<< HEAD
-def _table(found: Evidence, source: Unpacked) -> Table:
-    about = found.about
-    given = about.model_dump(exclude={"version", "score", "rates", "sections"})
-    heading = Heading(**given, version=str(about.version), versions={})
-    rates = [Rate(**rate.model_dump()) for rate in about.rates]
-    searched = [parse(content) for content in found.searched]
-    return assembly.build(heading, source.trials, source, about.score, rates, searched)
-
-
-def _refuse_other_numerics(found: Evidence, path: Path) -> None:
-=======
 def refuse_other_numerics(found: Evidence, path: Path) -> None:
     """EvidenceError for evidence of other arithmetic, whose digests are others."""
->>>>>>> dd9c698 (A guide in English and Korean whose tables and pictures are made from committed reports)
     if found.numerics != NUMERICS:
         commits = sorted({str(run.row.get("commit") or "")[:12] for run in found.runs} - {""})
         of = f" of commit {', '.join(commits)}" if commits else ""
