@@ -25,6 +25,7 @@ _PACE = Symbol(
     "",
     "training time over updates; beam search over sentences, several side by side",
 )
+_SENTENCE = " A sentence's time is its share of the beam search of the whole part."
 _OPERATIONS = Symbol("operations", "", "floating-point operations of training")
 
 
@@ -64,7 +65,6 @@ def _columns(table: Table) -> list[Column]:
         cells = tuple(cell(row) for row in table.rows)
         return Column("ours", metric, top, Symbol(head, "", metric), cells)
 
-    searched = f"{table.scored}.seconds_per_sentence"
     arms = Column(
         "arm",
         "arm",
@@ -81,8 +81,7 @@ def _columns(table: Table) -> list[Column]:
             DEVICE_SECONDS,
             lambda row: score_cell(row.measures.get(DEVICE_SECONDS), 0),
         ),
-        column(_PACE, "an update", f"{SECONDS}.per_update", _update),
-        column(_PACE, "a sentence", searched, lambda row: _milliseconds(row.mean(searched))),
+        *(column(_PACE, *pace) for pace in _paces(table)),
         column(_OPERATIONS, "time × rate", RATED, lambda row: cost_cell(row, RATED)),
         column(_OPERATIONS, "counted", COUNTED, lambda row: cost_cell(row, COUNTED)),
         column(
@@ -97,6 +96,17 @@ def _columns(table: Table) -> list[Column]:
             TOKENS,
             lambda row: cost_cell(row, TOKENS),
         ),
+    ]
+
+
+def _paces(table: Table) -> list[tuple[str, str, Callable[[Row], Cell]]]:
+    """Columns of what an update and a searched sentence take; none where no run has noted that."""
+    searched = f"{table.scored}.seconds_per_sentence"
+    if not any(searched in row.measures for row in table.rows):
+        return []
+    return [
+        ("an update", f"{SECONDS}.per_update", _update),
+        ("a sentence", searched, lambda row: _milliseconds(row.mean(searched))),
     ]
 
 
@@ -126,8 +136,8 @@ def _notes(table: Table) -> list[Note]:
             "",
             "Counted: multiplications and additions of matrix products and of queries with keys, "
             "forward and backward, without padding. Time is of training steps, by the clock: "
-            "trials that ran side by side slowed each other. "
-            "A sentence's time is its share of the beam search of the whole part.",
+            "trials that ran side by side slowed each other."
+            + (_SENTENCE if _paces(table) else ""),
             "",
         ),
     ]
