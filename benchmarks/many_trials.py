@@ -230,12 +230,14 @@ class _Ids(NamedTuple):
     artifacts: str
     data: str
     user: str
+    parent: str
 
 
 def _ids(connection: sqlite3.Connection) -> _Ids:
     found = connection.execute(
-        "SELECT experiment_id, artifact_location, dataset_uuid, user_id"
+        "SELECT experiment_id, artifact_location, dataset_uuid, user_id, value"
         " FROM runs JOIN experiments USING (experiment_id) JOIN datasets USING (experiment_id)"
+        " JOIN tags USING (run_uuid) WHERE key = 'mlflow.parentRunId'"
     ).fetchone()
     return _Ids(*found)
 
@@ -265,13 +267,14 @@ def _rows(
 ) -> dict[str, list[tuple[object, ...]]]:
     """The rows of one run in each table, as MLflow makes them of what a Sender sends."""
     status = tracking.STATUS.get(told.state.kind, "FAILED")
-    name = told.identity.run_name
+    name = description.run_name(told)
     started, ended = int(told.started * 1000), int(told.ended * 1000)
     folder = f"trials/{told.record.path.name}"
     words = {
         **description.tags(told, store.identity(root), folder),
         "mlflow.note.content": description.note(told, run_id),
         "mlflow.runName": name,
+        "mlflow.parentRunId": ids.parent,
     }
     points = [p for _, batch in outbox.new_points(told.record.metrics, 0) for p in batch]
     assert told.config is not None
