@@ -66,7 +66,7 @@ def fingerprint(directory: Path) -> list[int]:
     finished = record.result_file.exists()
     claimed = not finished and record.is_claimed()
     later = _size(record.heads)  # `ablate heads` may come after the end
-    return [_size(record.attempts), _size(record.metrics), int(finished), int(claimed), later]
+    return [_size(record.attempts), _size(record.metrics), later, int(finished), int(claimed)]
 
 
 def new_points(path: Path, offset: int) -> Iterator[tuple[int, list[Point]]]:

@@ -111,12 +111,14 @@ def kinds(root: Path) -> list[str]:
 
 
 def outcome(root: Path) -> dict[str, tuple[str, dict[str, float], list[int]]]:
-    """Of each trial: its weights, its scores but for costs, and the steps of its curve."""
+    """Of each trial: its weights, its scores but for clocks, and the steps of its curve."""
     found = {}
     for path in files(root, "result.json"):
         record = Record(path.parent)
         result = record.result() or {}
-        scores = {n: v for n, v in result["scores"].items() if not n.startswith("cost.")}
+        scores = {
+            n: v for n, v in result["scores"].items() if "cost." not in n and "seconds" not in n
+        }
         lines = [line for line in read_lines(record.metrics) if "train.loss" in line["values"]]
         weights = hashlib.sha256(record.weights.read_bytes() + record.averaged.read_bytes())
         found[record.path.name] = (weights.hexdigest(), scores, [x["step"] for x in lines])
@@ -304,7 +306,10 @@ def test_a_report_of_table2_sets_one_setting_beside_another(
         for measures in settings.values():
             of_row = rows[arm]["ours"]["test.averaged.bleu"]["values"]
             assert measures["test.averaged.bleu"]["values"] == of_row
-    assert set(found["sections"]) == {"table2", "costs", "views", "heads"}
+    assert set(found["sections"]) == {
+        *("table2", "costs", "views", "heads"),
+        *("lengths", "metrics", "metric_pairs", "tokenizations"),
+    }
     assert ablate(*words).status == 0
     assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
 

@@ -8,14 +8,18 @@ import pandas as pd
 from analysis.runs import Found
 from analysis.tables import Heading
 from experiments.study import Trial, expand, load_setting, load_study
+from lit_transformer.config_io import Given
 
 SIGNATURE = "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
 
 
-def trials(setting: str, arms: Sequence[str], seeds: Sequence[int]) -> list[Trial]:
-    """Rows of Table 3, each with its seeds; no arms: all twenty."""
+def trials(
+    setting: str, arms: Sequence[str], seeds: Sequence[int], steps: int | None = None
+) -> list[Trial]:
+    """Rows of Table 3, each with its seeds; no arms: all twenty; `steps`: not the setting's."""
     study = load_study("table3")
-    found = expand(study, load_setting(setting), seeds, arms, {})
+    given = {"train.steps": Given(steps, "the test")} if steps else {}
+    found = expand(study, load_setting(setting), seeds, arms, given)
     order = [arm.id for arm in study.arms]
     return sorted(found, key=lambda trial: (order.index(trial.arm), trial.seed))
 

@@ -49,7 +49,7 @@ def test_pictures_are_of_the_scores_and_of_the_curves() -> None:
 
 
 def test_a_curve_has_a_point_where_all_seeds_have_one() -> None:
-    some = trials("grammar", ["base"], [1, 2])
+    some = trials("grammar", ["base"], [1, 2], steps=800)
     records = [
         run(t, 30, 2) | {"score.cost.flops": 8e14, "score.cost.target_tokens": 8e5} for t in some
     ]

@@ -352,6 +352,8 @@ def test_a_digest_counts_identity_and_nothing_else(key):
     value = others[name] if name in others else name.split(" | ")[-1]
     if value == key.default or value in ("files", "treebank"):
         value = name.split(" | ")[0] if " | " in name else 1024
+    if key.name == "data.train_longest":
+        value = 100  # below data.max_tokens
     same = digest(of(files), {}) == digest(of({**files, key.name: value}), {})
     assert same is not key.identity
 

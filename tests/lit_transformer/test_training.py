@@ -158,7 +158,8 @@ def test_no_maps_where_none_are_asked_for_or_sentences_are_too_long(
     tiny, trained, cache, tmp_path, monkeypatch, kept, limit
 ):
     monkeypatch.setattr(observing, "MOST_TOKENS", limit)
-    config, record = tiny({"train.attention_sentences": kept}), Record(tmp_path)
+    none = {"train.attention_sentences": kept, "train.head_sentences": 0}
+    config, record = tiny(none), Record(tmp_path)
     run(config, tmp_path, cache)
     assert attention_maps.read(record) == []
     assert record.attention.exists() is (kept > 0)
