@@ -295,12 +295,15 @@ def _scores(table: Table, metric: str, places: int) -> tuple[Cell, ...]:
 
 def _score(row: Row, metric: str, places: int) -> Cell:
     """The mean over the seeds that have a score; marked where others diverged."""
-    cell = score_cell(row.measures.get(metric), places)
+    cell = marked(score_cell(row.measures.get(metric), places), row)
+    return cell if metric in row.measures or not row.diverged else cell._replace(text="diverged")
+
+
+def marked(cell: Cell, row: Row) -> Cell:
+    """A cell of the seeds that have a score, marked where others diverged."""
     if not row.diverged:
         return cell
     seeds = f"seed{'s' if len(row.diverged) > 1 else ''} {', '.join(map(str, row.diverged))}"
-    if metric not in row.measures:
-        return Cell("diverged", "", None, f"{seeds} diverged")
     return cell._replace(text=f"{cell.text}{DIVERGED}", meaning=f"{cell.meaning}; {seeds} diverged")
 
 

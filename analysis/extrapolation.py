@@ -51,13 +51,16 @@ def section(
     buckets = {name: cuts(pairs.max(1), limits) for name, pairs in both.items()}
     scorer = table.scorer
     found = {(name, scorer): scores(read[name], buckets[name], scorer) for name in both}
-    tests = {name: _against_base(table, own) for (name, _), own in found.items()}
+    tests = {
+        name: _against_base(table, own) if buckets[name][-1].to is None else {}
+        for (name, _), own in found.items()
+    }
     columns = [
         one
         for (name, _), own in found.items()
         for one in (
             *score_columns(table, name, scorer, buckets[name], own),
-            *_columns(table, name, own, tests[name]),
+            *(_columns(table, name, own, tests[name]) if buckets[name][-1].to is None else ()),
         )
     ]
     return Section(
@@ -95,6 +98,12 @@ def _note(table: Table, limits: Sequence[int]) -> str:
     )
     if table.scorer == "bleu":
         text += " Output: tokens written for each one of the references."
+    untested = [row.arm for row in table.rows if row.diverged or table.decided(row)]
+    if untested:
+        text += (
+            " None of rows of which a seed diverged, or whose seeds were given until decided: "
+            f"{', '.join(untested)}."
+        )
     free = [row.arm for row in table.rows if _limit(row) is None]
     if free:
         text += (
@@ -105,16 +114,17 @@ def _note(table: Table, limits: Sequence[int]) -> str:
 
 
 def _against_base(table: Table, found: Mapping[str, Sequence[Scores]]) -> dict[str, Against]:
-    longest = {arm: own[-1].resampled for arm, own in found.items()}
-    base = longest.pop(table.base.arm, None)
-    if base is None:
-        return {}
-    tests = {arm: compare(own, base) for arm, own in longest.items()}
+    whole = {row.arm: row for row in table.rows if row.arm in found and not row.diverged}
+    longest = {arm: found[arm][-1].resampled for arm in whole}
+    bases = {arm: table.base_of(row).arm for arm, row in whole.items() if not table.decided(row)}
+    pairs = {arm: base for arm, base in bases.items() if base != arm and base in longest}
+    tests = {arm: compare(longest[arm], longest[base]) for arm, base in pairs.items()}
     corrected = holm({arm: t.p if t.p_both is None else t.p_both for arm, t in tests.items()})
-    return {
-        arm: Against(float(own.scores_R.mean() - base.scores_R.mean()), tests[arm], corrected[arm])
-        for arm, own in longest.items()
+    differences = {
+        arm: float(longest[arm].scores_R.mean() - longest[base].scores_R.mean())
+        for arm, base in pairs.items()
     }
+    return {arm: Against(differences[arm], tests[arm], corrected[arm]) for arm in pairs}
 
 
 def _object(test: Against) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.columns import MISSING, NOTHING, Cell, Column, Symbol, groups, score_cell
+from analysis.columns import MISSING, NOTHING, Cell, Column, Symbol, groups, marked, score_cell
 from analysis.counting import Measure
 from analysis.notes import Note
 from analysis.plots import Curve
@@ -149,11 +149,13 @@ def score_columns(
     buckets: Sequence[Bucket],
     found: Mapping[str, Sequence[Scores]],
 ) -> list[Column]:
+    by_arm = {row.arm: row for row in table.rows}
+
     def cell(arm: str, place: int) -> Cell:
         if arm not in found:
             return Cell(MISSING, "", None, "no counts of its sentences")
         low, high = found[arm][place].interval
-        made = score_cell(found[arm][place].measure, 1)
+        made = marked(score_cell(found[arm][place].measure, 1), by_arm[arm])
         return made._replace(
             meaning=f"{made.meaning}; 95 % over resampled sentences {low:.1f} to {high:.1f}"
         )

@@ -50,8 +50,11 @@ class Pair(NamedTuple):
 
 
 def sections(table: Table, read: Mapping[Scored, Runs]) -> list[Section]:
-    """How far metrics agree, and the pairs on which they do not; of translations alone."""
-    runs = read.get(table.scored, {})
+    """How far metrics agree, and the pairs on which they do not; of translations alone, and of
+    rows of which no seed diverged."""
+    of_arms = read.get(table.scored, {})
+    whole = [row.arm for row in table.rows if not row.diverged]  # what is left of others flatters
+    runs = {arm: of_arms[arm] for arm in whole if of_arms.get(arm)}
     if table.task != "translation" or len(runs) < 2:
         return []
     found = pairs(runs)

@@ -2,7 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
-from analysis.columns import MISSING, NOTHING, Cell, Column, Symbol, power, score_cell, short, value
+from analysis.columns import (
+    MISSING,
+    NOTHING,
+    Cell,
+    Column,
+    Symbol,
+    power,
+    score_cell,
+    short,
+    signed,
+    value,
+)
 from analysis.costs import COUNTED
 from analysis.notes import Note
 from analysis.sections import Section
@@ -78,10 +89,10 @@ def _tuned(table: Table) -> Section:
 
     def gain(number: int) -> Cell:
         row, best, _ = shown[number]
-        before, after = row.mean(table.measure), best and best.mean(table.measure)
-        if before is None or after is None:
-            return Cell(MISSING, "", None, "")
-        return Cell(f"{after - before:+.2f}", "", after - before, "")
+        gained = best and table.difference(best, table.measure, row)
+        if gained is None:
+            return Cell(MISSING, "", None, "a row without a score, or of which a seed diverged")
+        return Cell(signed(gained, 2), "", gained, "")
 
     keys = dict.fromkeys(key for search in table.searched for key in _keys(search))
     return Section(

@@ -27,7 +27,10 @@ def section(table: Table) -> Section | None:
     before = {row.arm: rows[row.after] for row in table.rows if row.after in rows}
     if not before:
         return None
-    found = judged([(rows[arm], other) for arm, other in before.items()], table.measure)
+    steps = [(rows[arm], other) for arm, other in before.items()]
+    # A test that takes the seeds as fixed holds no level where scores chose their number.
+    fixed = [pair for pair in steps if not any(table.decided(row) for row in pair)]
+    found = judged(fixed, table.measure)
     begun = [row for row in table.rows if row.arm in before or row in before.values()]
     return Section(
         name="steps",
@@ -43,7 +46,7 @@ def section(table: Table) -> Section | None:
                     "after": other.arm,
                     "changed": {key: rows[arm].settings[key] for key in _changed(rows[arm], other)},
                     "difference": table.difference(rows[arm], table.measure, other),
-                    "verdict": verdicts.verdict_object(found[arm]),
+                    "verdict": verdicts.verdict_object(found[arm]) if arm in found else None,
                 }
                 for arm, other in before.items()
             ]
@@ -88,7 +91,8 @@ def _columns(
 
     def verdict(row: Row) -> Cell:
         if row.arm not in found:
-            return EMPTY
+            decided = "its seeds or the other row's were given until decided: no test"
+            return EMPTY._replace(meaning=decided) if row.arm in before else EMPTY
         one = found[row.arm]
         return Cell(verdicts.word(one), "", one.p, verdicts.meaning(one))
 
@@ -107,14 +111,16 @@ def _told(
     table: Table, rows: list[Row], before: dict[str, Row], found: dict[str, Verdict]
 ) -> list[str]:
     tested = sum(verdict.test is not None for verdict in found.values())
-    text = "Each row has the changes of the row before it and its own, and is compared with it. "
+    text = "Each row has the changes of the row before it and its own, and is compared with it."
     if tested:
         text += (
-            f"Verdicts: as in the study's rows, corrected over {tested} steps, level "
+            f" Verdicts: as in the study's rows, corrected over {tested} steps, level "
             f"{100 * LEVEL:g} %, margin {MARGIN:g} points."
         )
-    else:
-        text += "Verdicts need two seeds of both rows."
+    elif found:
+        text += " Verdicts need two seeds of both rows."
+    if len(found) < len(before):
+        text += " Rows whose seeds were given until decided have no test here."
     told = [text]
     ends = [row for row in rows if row.arm not in {other.arm for other in before.values()}]
     for end in ends:

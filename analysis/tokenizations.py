@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from analysis.columns import Column, Symbol, score_cell
+from analysis.columns import Cell, Column, Symbol, marked, score_cell
 from analysis.counting import Measure
 from analysis.lengths import arm_column, blocks
 from analysis.notes import Note
@@ -47,7 +47,7 @@ def section(table: Table, source: Source) -> Section | None:
             f"tokens.{name}",
             top,
             Symbol(name, "", TOKENIZATIONS[name]),
-            tuple(score_cell(measures[row.arm, name], 2) for row in table.rows),
+            tuple(_cell(measures[row.arm, name], row) for row in table.rows),
         )
         for name in signatures
     ]
@@ -128,6 +128,11 @@ def _measure(
         tuple(float(scoring.bleu_of(np.array(one.sums))) for one in held.values()),
         "" if agree else "scored with another signature than the column's",
     )
+
+
+def _cell(measure: Measure | None, row: Row) -> Cell:
+    cell = score_cell(measure, 2)
+    return cell if measure is None else marked(cell, row)
 
 
 def _object(measure: Measure | None) -> dict[str, object] | None:

@@ -1,6 +1,7 @@
 """Buckets hold every sentence once; a bucket's score is sacreBLEU's of its sentences."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,52 @@ def test_within_and_beyond_are_the_pairs_that_training_takes_and_leaves(
     assert sizes == [kept, len(both) - kept]
     assert set(section.content["beyond"]["valid"]) == {"alibi", "all-lengths"}
     assert "Trained on all lengths: all-lengths" in section.notes[0].text
+
+
+def diverged(table: Table, arm: str) -> Table:
+    """The same, of whose row a seed more has diverged."""
+    rows = []
+    for row in table.rows:
+        lost = row.slots[0]._replace(seed=9, run=row.runs[0]._replace(kind="diverged"))
+        rows.append(row._replace(slots=(*row.slots, lost)) if row.arm == arm else row)
+    return replace(table, rows=tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("arm", "tested"), [("alibi", {"all-lengths"}), ("base", set())], ids=["row", "base"]
+)
+def test_what_is_left_of_a_row_that_diverged_is_marked_and_not_compared(
+    source: Made, table: Table, arm: str, tested: set[str]
+) -> None:
+    lost = diverged(table, arm)
+    read = sentence_counts.of_parts(table, source.trials, source)
+    section = extrapolation.section(lost, source.trials, source, read)
+    assert section is not None
+    assert set(section.content["beyond"]["valid"]) == tested
+    assert f"until decided: {arm}." in section.notes[0].text
+    scores = next(column for column in section.columns if column.name == "valid.bleu.0")
+    marks = {
+        row.arm: "9 diverged" in c.meaning for row, c in zip(lost.rows, scores.cells, strict=True)
+    }
+    assert marks == {row.arm: row.arm == arm for row in lost.rows}
+    assert metrics.sections(lost, read)[0].content["counts"]["chrf"]["pairs"] == 1
+
+
+def test_where_no_pair_is_beyond_the_limit_none_is_called_so(
+    source: Made, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extrapolation, "_limit", lambda row: 1000)
+    read = sentence_counts.of_parts(table, source.trials, source)
+    section = extrapolation.section(table, source.trials, source, read)
+    assert section is not None
+    assert section.content["beyond"] == {"valid": {}, "test": {}}
+    assert not [column.name for column in section.columns if ".longest." in column.name]
+
+
+def test_an_arm_without_sentences_is_no_row_of_metrics(source: Made, table: Table) -> None:
+    read = sentence_counts.of_parts(table, source.trials, source)
+    found = metrics.sections(table, {**read, "valid": {**read["valid"], "alibi": {}}})
+    assert found[0].content["counts"]["ter"]["pairs"] == 1
 
 
 def test_no_limit_no_such_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

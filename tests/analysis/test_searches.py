@@ -127,3 +127,10 @@ def test_a_section_shows_each_row_as_it_stands_and_at_its_best():
     assert columns["gain"] == ["+3.00", "+4.50", "–"]
     assert columns["optim.rate_factor"] == ["2.108"] * 3
     assert columns["trials"] == ["8: 6 finished, 2 pruned"] * 3
+
+
+def test_a_row_of_which_a_seed_diverged_has_no_gain():
+    section = searches.section(tuned_table(lost="A1.best"))
+    assert section is not None
+    (gains,) = [column for column in section.columns if column.name == "gain"]
+    assert [cell.text for cell in gains.cells] == ["+3.00", "–", "–"]

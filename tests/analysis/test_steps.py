@@ -1,5 +1,6 @@
 """A walk of rows: what every single change is worth, against the row before it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from analysis import steps, tables
 from analysis.counting import ExpectedTrial
+from analysis.decisions import Decision, Decisions
+from analysis.sequential import Design
 from analysis.significance import holm, welch
 from analysis.tables import Table
 from lit_transformer.config_io import Given, build
@@ -88,6 +91,25 @@ def test_a_row_that_diverged_has_no_step_to_it_and_none_from_it() -> None:
     assert found["verdict"][2:] == ["diverged", "diverged"]
     assert section is not None
     assert "+9.00 BLEU" in section.notes[1].text  # both ends are whole
+
+
+def test_rows_whose_seeds_scores_have_chosen_are_not_tested_again() -> None:
+    decided = Decisions(
+        **{"study": "walk", "version": 1, "setting": "grammar", "measure": "valid.bleu"},
+        **{"base": "base", "design": Design(1, 3, None)},
+        given={arm: tuple(f"{arm}{seed}" for seed in (1, 2, 3)) for arm in ("base", "rate")},
+        rows=(Decision("rate", "better", 3, 3.0, 1.0, 5.0, ""),),
+    )
+    table = replace(built([*WALK]), sequential=(decided,))
+    section = steps.section(table)
+    assert section is not None
+    found = cells(table)
+    assert found["step"] == ["", "+3.00", "0.00", "+6.00"]
+    assert [bool(word) for word in found["verdict"]] == [False, True, False, False]
+    rows: Any = section.content["rows"]
+    assert [row["verdict"] is None for row in rows] == [False, True, True]
+    assert "corrected over 1 steps" in section.notes[0].text
+    assert "until decided have no test" in section.notes[0].text
 
 
 def test_a_walk_that_is_not_whole_begins_where_it_can() -> None:
