@@ -171,6 +171,14 @@ def test_every_imported_library_is_declared() -> None:
     assert not {name for name, own in owners.items() if not own & declared}
 
 
+def test_every_package_is_installed() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    declared = setuptools["packages"]
+    rooms = {name.partition(".")[0] for name in declared}
+    found = [file.parent for room in rooms for file in (ROOT / room).rglob("__init__.py")]
+    assert sorted(declared) == sorted(".".join(f.relative_to(ROOT).parts) for f in found)
+
+
 def test_torch_is_not_imported_where_it_is_not_needed() -> None:
     files = sorted({str(f.relative_to(ROOT)) for p in FREE_OF_TORCH for f in ROOT.glob(p)})
     assert first_to_import({"torch"}, files) == ""
