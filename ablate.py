@@ -1007,6 +1007,7 @@ def _with_found(
     if study.search:
         return suggestions.asked(study, setting, _one_seed(study, seeds), _overrides(sets), root)
     if study.tune:
+        tuning.check_seeds(study, _parse_seeds(seeds))
         return tuning.asked(study, setting, _names(only), _overrides(sets), root)
     return study
 

@@ -1168,6 +1168,7 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["sweep", "tabel3", "--setting", "grammar"], "did you mean table3?"),
         (["run", "table3/Q", "--setting", "grammar"], "study table3 has no arm Q"),
         (["sweep", "tuned", "--setting", "grammar", "--seeds", "0,1"], "tuned tunes with seed 0"),
+        (["report", "tuned", "--setting", "grammar", "--seeds", "0,1"], "tuned tunes with seed 0"),
         (
             ["sweep", "tuned", "--setting", "grammar", "--until", "decided"],
             "--until decided: tuned tunes its rows; give the seeds with --seeds",
