@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from experiments.plan_display import duration
 from experiments.planning import Outlook
 from experiments.searched import Suggestion
-from experiments.space import Search
+from experiments.space import Search, probes
 from experiments.study import Trial
 from experiments.sweep import planned_flops
 from lit_transformer.config import TrainConfig
@@ -42,17 +42,26 @@ class Bound(NamedTuple):
 def costliest(
     search: Search, base: Trial, with_values: Callable[[Mapping[str, Scalar]], Trial]
 ) -> dict[str, Scalar]:
-    """Values that take most operations, a key at a time; those that take no more are left out."""
+    """Values that take most operations, a key at a time; those that take no more are left out,
+    except where the condition of one that does needs them."""
     found, most = dict[str, Scalar](), planned_flops(base)
-    for dimension in search.space:
-        if not dimension.holds(found):
-            continue
-        for value in dimension.ends:
-            with suppress(ConfigError):  # some do not go with others
-                flops = planned_flops(with_values({**found, dimension.key: value}))
-                if flops > most:
-                    found[dimension.key], most = value, flops
+    for dimension, values in probes(search):
+        own = {dimension.key: values[dimension.key]} if dimension.holds(found) else values
+        tried = _held(search, {**found, **own})
+        with suppress(ConfigError):  # some do not go with others
+            flops = planned_flops(with_values(tried))
+            if flops > most:
+                found, most = tried, flops
     return found
+
+
+def _held(search: Search, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Those of the values whose conditions hold beside the others."""
+    held = dict[str, Scalar]()
+    for dimension in search.space:
+        if dimension.key in values and dimension.holds(held):
+            held[dimension.key] = values[dimension.key]
+    return held
 
 
 def validation_share(train: TrainConfig) -> float:

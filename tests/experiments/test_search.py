@@ -330,6 +330,19 @@ def test_a_forecast_takes_the_costliest_suggestion_for_each_that_is_left(
     assert any(part < 1 for part in parts)
 
 
+def test_a_costly_key_under_a_condition_that_costs_nothing_is_in_the_forecast(
+    toy: Toy, tmp_path: Path
+) -> None:
+    space = """\
+  space:
+    model.positions: {choices: [sinusoidal, learned]}
+    model.d_ff: {choices: [32, 256], when: {model.positions: learned}}
+    model.layers: {low: 1, high: 3}
+"""
+    _, (bound,) = World(toy, tmp_path, space).searching().ahead()
+    assert bound.values == {"model.positions": "learned", "model.d_ff": 256, "model.layers": 3}
+
+
 def test_a_search_has_one_owner(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "OWNER_PATIENCE_S", 0.1)
     world = World(toy, tmp_path, SPACE)
