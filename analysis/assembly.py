@@ -1,7 +1,7 @@
 """From a study to its table: trials, runs, published figures, curves and samples together."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -62,6 +62,8 @@ _log = logging.getLogger(__name__)
 
 PAPERS_STUDY = "table3"
 """The study whose rows the paper printed."""
+OF_SENTENCES = frozenset(("lengths", "extrapolation", "metrics", "metric_pairs"))
+"""Sections that need the counts of every sentence."""
 PRINTED = {"table2": table2.section, "table4": table4.section}
 """Studies whose report has a table as the paper prints it, one setting beside another."""
 TRACKER = "http://127.0.0.1:5000"
@@ -148,13 +150,15 @@ def sections(
     measured: heads.Found,
     trials: Sequence[Trial],
     source: Source,
+    wanted: Collection[str] = evidence.SECTIONS,
 ) -> list[Section]:
-    """What the report has besides its main table.
+    """What the report has besides its main table, of the sections that are `wanted`.
 
     `beside`: the same study in other settings, for a study of PRINTED; `measured`: its heads.
     """
     printed = PRINTED.get(made.heading.study)
-    read = sentence_counts.of_parts(made, trials, source)
+    counts = not OF_SENTENCES.isdisjoint(wanted)  # from older evidence they are counted anew
+    read = sentence_counts.of_parts(made, trials, source) if counts else {}
     found = [
         printed([made, *beside], published.load()) if printed else None,
         steps.section(made),
@@ -168,7 +172,7 @@ def sections(
         views.section(made, curves),
         heads.section(made, measured),
     ]
-    return [section for section in found if section is not None]
+    return [section for section in found if section is not None and section.name in wanted]
 
 
 def write(

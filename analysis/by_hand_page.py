@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import by_hand
@@ -67,20 +66,14 @@ def show(
 
 def page(shown: Shown) -> str:
     """One file of HTML that needs no other."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["printable"] = printable
+    pages = attention_page.environment(TEMPLATES)
+    pages.filters["printable"] = printable
     styles = (
         attention_page.read_template("page.css"),
         (TEMPLATES / "report.css").read_text("utf-8"),
         (TEMPLATES / "bleu.css").read_text("utf-8"),
     )
-    return environment.get_template("bleu.html.j2").render(
+    return pages.get_template("bleu.html.j2").render(
         shown=shown, orders=ORDERS, style=Markup("".join(styles))
     )
 

@@ -30,5 +30,5 @@ def rebuild(source: Unpacked) -> Rebuilt:
     table = assembly.build(heading, source.trials, source, about.score, rates, searched)
     curves = assembly.histories(table, source)
     heads = assembly.measured_heads(table, source)
-    every = assembly.sections(table, [], curves, heads, source.trials, source)
-    return Rebuilt(table, curves, [one for one in every if one.name in about.sections])
+    sections = assembly.sections(table, [], curves, heads, source.trials, source, about.sections)
+    return Rebuilt(table, curves, sections)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from analysis import (
@@ -175,13 +175,7 @@ def _page(
 
 def environment() -> Environment:
     """Of all pages' templates."""
-    made = Environment(
-        loader=FileSystemLoader([TEMPLATES, attention_page.TEMPLATES]),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    made = attention_page.environment(TEMPLATES)
     made.filters["plain"] = plain
     return made
 

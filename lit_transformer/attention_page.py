@@ -122,20 +122,28 @@ def page(origin: str, observed: Sequence[Sentence | LeftOut]) -> str:
     ]
     left_out += [f"{title} is left out: the page has no more room." for title in crowded]
     script = read_template("attention.js")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+    return (
+        environment()
+        .get_template("attention_page.html.j2")
+        .render(
+            origin=printable(origin),
+            drawings=chosen,
+            left_out=left_out,
+            style=Markup(read_template("page.css") + read_template("attention.css")),
+            script=Markup(script),
+            script_hash=script_hash(script),
+        )
+    )
+
+
+def environment(*folders: Path) -> Environment:
+    """Of the templates in these folders, then of those here."""
+    return Environment(
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-    )
-    return environment.get_template("attention_page.html.j2").render(
-        origin=printable(origin),
-        drawings=chosen,
-        left_out=left_out,
-        style=Markup(read_template("page.css") + read_template("attention.css")),
-        script=Markup(script),
-        script_hash=script_hash(script),
     )
 
 

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Literal, NamedTuple, final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lit_transformer.architecture import Box, Sizes, adds_positions, amount, boxes, shape
-from lit_transformer.attention_page import TEMPLATES, read_template
+from lit_transformer.attention_page import environment, read_template
 from lit_transformer.config import ModelConfig
 from lit_transformer.model.cost import Stack
 from lit_transformer.terminal import printable
@@ -265,20 +264,17 @@ def _safe(words: str) -> str:
 def page(title: str, about: str, model: ModelConfig, sizes: Sizes) -> str:
     """The drawing with a table of every tensor."""
     found = boxes(model, sizes)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("architecture.html.j2").render(
-        title=printable(title),
-        style=Markup(read_template("page.css")),
-        drawing=Markup(draw(title, about, model, sizes)),
-        boxes=found,
-        amount=amount,
-        Markup=Markup,
-        parameters=sum(box.part.parameters for box in found),
-        operations=sum(box.part.operations for box in found),
+    return (
+        environment()
+        .get_template("architecture.html.j2")
+        .render(
+            title=printable(title),
+            style=Markup(read_template("page.css")),
+            drawing=Markup(draw(title, about, model, sizes)),
+            boxes=found,
+            amount=amount,
+            Markup=Markup,
+            parameters=sum(box.part.parameters for box in found),
+            operations=sum(box.part.operations for box in found),
+        )
     )
