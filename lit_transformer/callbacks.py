@@ -92,10 +92,6 @@ class Journal(pl.Callback):
         self._mark, self._marked_tokens = self.train_seconds, self.target_tokens
         self._usage = Usage(pl_module.device)
         self.progress("training", trainer.global_step, self.data.config.train.steps)
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Update, batch_idx: int
-    ) -> None:
         self._started_s = time.perf_counter()
 
     def on_train_batch_end(
@@ -113,13 +109,15 @@ class Journal(pl.Callback):
         self.target_tokens += batch.target_tokens
         saves = last or step % train.checkpoint_every == 0
         logs = last or step % train.log_every == 0
-        if logs or saves or step in self._averaged_at:
-            self._refuse_non_finite(step, "train.loss", outputs["loss"])  # no file holds it
+        validates = last or step % train.valid_every == 0
+        if logs or saves or validates or step in self._averaged_at:
+            # No file holds it. Asking also waits for a GPU, whose updates end later than the calls.
+            self._refuse_non_finite(step, "train.loss", outputs["loss"])
         self.train_seconds += time.perf_counter() - self._started_s
         if logs:
             self._log(pl_module, step, outputs)
             self.progress("training", step, train.steps)
-        if last or step % train.valid_every == 0:
+        if validates:
             self._validate(pl_module, step)
         if step in self._averaged_at and self.peers.leads:
             file = checkpoints.step_file(self.record.checkpoints, step, ".safetensors")
@@ -138,6 +136,7 @@ class Journal(pl.Callback):
             raise InterruptedTrialError(
                 f"asked to stop after update {step}; its checkpoint is written"
             )
+        self._started_s = time.perf_counter()  # making the next batch is part of its update
 
     def _save(self, trainer: pl.Trainer) -> None:
         file = checkpoints.step_file(self.record.checkpoints, trainer.global_step, ".ckpt")

@@ -5,6 +5,7 @@ that a kill costs at most the phase, and in training at most `train.checkpoint_e
 """
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -121,6 +122,8 @@ def set_up(config: RunConfig, device: torch.device, threads: int, peers: Peers) 
     keep_freed_memory()
     _refuse_emulation(config, device)
     _refuse_other_peers(config, peers)
+    if config.train.deterministic:  # asked of cuBLAS by torch; read when it is first used
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.train.deterministic)
 
 
