@@ -463,8 +463,8 @@ class DecodeConfig(Config):
     extra_length: Annotated[int, Field(ge=0)] = 50
     """Output tokens allowed beyond the source's length (section 6.1)."""
     batch_sentences: Annotated[Count, NOT_IDENTITY] = 64
-    """At most this many sentences decoded together with a beam of 4; another beam takes as many
-    hypotheses, greedy search four times the sentences."""
+    """At most this many sentences decoded together with a beam of 4, and on a GPU eight times as
+    many; another beam takes as many hypotheses, greedy search four times the sentences."""
 
 
 class RunConfig(Config):

@@ -8,6 +8,7 @@ from typing import Any, assert_never, final
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from lit_transformer.config import OptimConfig
 
@@ -92,14 +93,22 @@ class _ProjectedLoss(torch.autograd.Function):
         )
         if wanted:
             grad_states, grad_weight = torch.empty_like(states), torch.zeros_like(weight_VD)
-        rows = CPU_CHUNK if states.device.type == "cpu" else GPU_CHUNK
+        on_cpu = states.device.type == "cpu"
+        rows = CPU_CHUNK if on_cpu else GPU_CHUNK
         for start in range(0, len(states), rows):
             part = slice(start, start + rows)
-            logits_CV = (states[part] @ weight.T).to(sums.dtype)
-            losses, p_CV = _losses(logits_CV, targets_N[part], label_smoothing)
+            logits_CV = states[part] @ weight.T
+            given = targets_N[part], label_smoothing
+            if on_cpu:
+                losses, p_CV = _losses(logits_CV.to(sums.dtype), *given)
+            else:
+                losses, p_CV = _losses_on_a_gpu(logits_CV, sums.dtype, *given)
             sums += losses
             if wanted:
-                d_CV = _logit_gradient(p_CV, targets_N[part], label_smoothing).to(weight.dtype)
+                if on_cpu:
+                    d_CV = _logit_gradient(p_CV, *given).to(weight.dtype)
+                else:
+                    d_CV = _logit_gradient_on_a_gpu(p_CV, *given, weight.dtype)
                 torch.mm(d_CV, weight, out=grad_states[part])
                 _add_product(grad_weight, d_CV.T, states[part])
         if wanted:
@@ -132,14 +141,40 @@ def _losses(logits_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> tup
     sum_C1 = p_CV.sum(dim=1, keepdim=True)
     log_sum_C1 = peak_C1 + sum_C1.log()
     nll, even = (log_sum_C1 - wanted_C1).sum(), (log_sum_C1 - mean_C1).sum()
-    losses = torch.stack(((1 - label_smoothing) * nll + label_smoothing * even, nll))
-    return losses, p_CV.div_(sum_C1)
+    return _smoothed(nll, even, label_smoothing), p_CV.div_(sum_C1)
+
+
+def _losses_on_a_gpu(
+    logits_CV: Tensor, dtype: torch.dtype, targets_C: Tensor, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """The same, of `dtype`, in fewer passes over memory, which is what takes time there."""
+    log_p_CV = functional.log_softmax(logits_CV, dim=1, dtype=dtype)
+    nll = -log_p_CV.gather(1, targets_C[:, None]).sum()
+    even = -log_p_CV.mean(dim=1).sum() if label_smoothing else nll
+    return _smoothed(nll, even, label_smoothing), log_p_CV.exp_()
+
+
+def _smoothed(nll: Tensor, even: Tensor, label_smoothing: float) -> Tensor:
+    return torch.stack(((1 - label_smoothing) * nll + label_smoothing * even, nll))
 
 
 def _logit_gradient(p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
     """p minus the smoothed target, in the memory of `p_CV`."""
     if label_smoothing:
         p_CV.sub_(label_smoothing / p_CV.size(1))
+    return _less_certain(p_CV, targets_C, label_smoothing)
+
+
+def _logit_gradient_on_a_gpu(
+    p_CV: Tensor, targets_C: Tensor, label_smoothing: float, dtype: torch.dtype
+) -> Tensor:
+    """The same of `dtype`, rounded last and in the pass that subtracts."""
+    _less_certain(p_CV, targets_C, label_smoothing)
+    out_CV = p_CV if dtype == p_CV.dtype else p_CV.new_empty(p_CV.shape, dtype=dtype)
+    return torch.sub(p_CV, label_smoothing / p_CV.size(1), out=out_CV)
+
+
+def _less_certain(p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
     certain = p_CV.new_full((1, 1), label_smoothing - 1).expand(len(p_CV), 1)
     return p_CV.scatter_add_(1, targets_C[:, None], certain)
 

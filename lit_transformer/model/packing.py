@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 class Packing(NamedTuple):
@@ -33,6 +34,15 @@ class Packing(NamedTuple):
     """Each slot's token; a padding slot names the first token of all, as good as any."""
     padding_P: Tensor
     """The slots without a token."""
+
+
+class Ends(NamedTuple):
+    """Where sentences end that lie end to end."""
+
+    after_B1: Tensor
+    """Tokens before each sentence, and at last of all, int32."""
+    longest: int
+    """Tokens of the longest one."""
 
 
 class Sentences(NamedTuple):
@@ -135,6 +145,13 @@ class Rectangles:
         self._tables: dict[tuple[int, ...], _Tables] = {}
         self._by_time: dict[bool, Layout] = {}
         self._apart: dict[int, Layout] = {}
+        self._ends: Ends | None = None
+
+    def ends(self) -> Ends:
+        if self._ends is None:
+            after_B = self._lengths().cumsum(0)
+            self._ends = Ends(functional.pad(after_B, (1, 0)).int(), self.longest)
+        return self._ends
 
     def bias(self) -> Tensor | None:
         """What hides padding as keys, to be added to scores -> (B, 1, 1, T); None: no padding."""

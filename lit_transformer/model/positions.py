@@ -22,6 +22,9 @@ class Positions(nn.Module):
     """Tells one stack where its tokens are, in any of three ways; a way that a kind does not go has
     no effect."""
 
+    acts_inside = False
+    """Whether attention itself knows them, by `turns` or `bias`."""
+
     def forward(self, x: Tensor, place: Tensor, length: int) -> Tensor:
         """Embeddings x (..., D), and what is added to them; each token's `place` in its sequence,
         from 0, is below `length`."""
@@ -121,6 +124,8 @@ class RotaryPositions(Positions):
     """Turns queries and keys by angles that grow with their places, so that a product of the two
     depends on their distance (Su et al. 2021, RoFormer)."""
 
+    acts_inside = True
+
     def __init__(self, cfg: ModelConfig) -> None:
         super().__init__()
         self.waves = Waves(sinusoids, cfg.key_width)  # of the same frequencies
@@ -155,6 +160,7 @@ class AlibiPositions(Positions):
     Theirs is a decoder alone; in the encoder it falls to both sides.
     """
 
+    acts_inside = True
     slope_H: Tensor
 
     def __init__(self, cfg: ModelConfig) -> None:
@@ -186,6 +192,8 @@ def bucket(offset: Tensor, causal: bool) -> Tensor:
 class RelativePositions(Positions):
     """A learned number for each head and bucket of distances, shared by a stack's layers
     (Raffel et al. 2020)."""
+
+    acts_inside = True
 
     def __init__(self, cfg: ModelConfig, causal: bool) -> None:
         super().__init__()

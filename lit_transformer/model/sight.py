@@ -11,6 +11,7 @@ from torch import Tensor
 from lit_transformer.model.blocks import hidden_outside
 from lit_transformer.model.packing import Rectangles
 from lit_transformer.model.positions import Positions, turn
+from lit_transformer.model.varlen import LIMITLESS, Reach
 from lit_transformer.model.window import Blocks, divide
 
 
@@ -25,6 +26,8 @@ class Sight(NamedTuple):
     blocks: Blocks | None = None
     """How queries and keys are divided before they are compared; None: every query meets every
     key."""
+    reach: Reach | None = None
+    """All that is above, padding apart, where it is no more than this."""
 
     def turn(self, x_BHTK: Tensor) -> Tensor:
         return x_BHTK if self.turns_TK is None else turn(x_BHTK, self.turns_TK)
@@ -48,6 +51,7 @@ def see(
     """Of all tokens on each other; `hidden` (B, 1, 1, T) hides padding as keys."""
     length, device = tokens.longest, tokens.packing.slot_N.device
     place_T = torch.arange(length, device=device)
+    reach = _reach(positions, window, causal)
     blocks = divide(window, length, causal)
     if blocks is not None:
         assert window is not None
@@ -55,11 +59,19 @@ def see(
         if hidden is None:
             hidden = torch.zeros(tokens.sentences, 1, 1, length, device=device)
         bias = near + hidden_outside(hidden[:, 0, 0], blocks)
-        return Sight(bias, positions.turns(place_T, length), blocks)
+        return Sight(bias, positions.turns(place_T, length), blocks, reach)
     if hidden is not None and window is not None:
         hidden = hidden_from_others(hidden)
-    seen = sight(positions, window, length, place_T)
+    seen = sight(positions, window, length, place_T)._replace(reach=reach)
     return seen.hiding(_sum(hidden, causal_bias(length, device) if causal else None))
+
+
+def _reach(positions: Positions, window: int | None, causal: bool) -> Reach | None:
+    """None: positions have a say in who attends to whom."""
+    if positions.acts_inside:
+        return None
+    back = LIMITLESS if window is None else window
+    return Reach(back, 0 if causal else back)
 
 
 def sight(positions: Positions, window: int | None, length: int, query_T: Tensor) -> Sight:

@@ -210,3 +210,19 @@ def test_smoothing_over_the_others_leaves_the_right_word_its_share(label_smoothi
     )
     plain = OptimConfig(label_smoothing=label_smoothing)
     assert mass_spread(plain, 50) == label_smoothing
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_a_gpu_s_passes_give_the_same(label_smoothing):
+    """Here on a CPU."""
+    torch.manual_seed(0)
+    logits, targets = 3 * torch.randn(7, 31), torch.randint(31, (7,))
+    losses, p = objective._losses(logits.double(), targets, label_smoothing)
+    mine, my_p = objective._losses_on_a_gpu(logits, torch.float64, targets, label_smoothing)
+    torch.testing.assert_close(mine, losses)
+    torch.testing.assert_close(my_p, p)
+    expected = objective._logit_gradient(p.clone(), targets, label_smoothing)
+    for kind in (torch.float64, torch.bfloat16):
+        got = objective._logit_gradient_on_a_gpu(my_p.clone(), targets, label_smoothing, kind)
+        assert got.dtype == kind
+        torch.testing.assert_close(got, expected.to(kind))

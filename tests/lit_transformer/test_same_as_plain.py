@@ -12,6 +12,7 @@ from torch import nn
 from experiments.study import expand, load_setting, load_study
 from lit_transformer import objective
 from lit_transformer.config import (
+    POSITIONS_OF_ATTENTION,
     AttentionKind,
     EmbeddingTie,
     MixingKind,
@@ -20,7 +21,7 @@ from lit_transformer.config import (
     PositionKind,
 )
 from lit_transformer.data.batching import make_batch
-from lit_transformer.model import attention, window
+from lit_transformer.model import attention, varlen, window
 from lit_transformer.model.transformer import Transformer
 from lit_transformer.objective import smoothed_loss
 from tests.lit_transformer.plain import Plain
@@ -136,3 +137,47 @@ def test_a_window(worth, reach, positions, monkeypatch):
 def test_whatever_mixes(encoder, decoder, norm):
     sizes = {"layers": 2, "d_model": 12, "d_ff": 16, "heads": 3, "norm": norm, "kernel": 5}
     compare(ModelConfig(**sizes, encoder_mixing=encoder, decoder_mixing=decoder), 0.1)
+
+
+def mixed_one_by_one(q_NHK, k_MHK, v_MHV, queries, keys, kind, reach):
+    """What varlen.mix does, sentence by sentence."""
+    out = []
+    for first, end, first_key, end_key in zip(
+        queries.after_B1[:-1],
+        queries.after_B1[1:],
+        keys.after_B1[:-1],
+        keys.after_B1[1:],
+        strict=True,
+    ):
+        q_HTK, k_HSK, v_HSV = (
+            x.transpose(0, 1)
+            for x in (q_NHK[first:end], k_MHK[first_key:end_key], v_MHV[first_key:end_key])
+        )
+        scores_HTS = q_HTK @ k_HSK.mT * (q_HTK.size(-1) ** -0.5 if kind == "scaled" else 1)
+        ahead_TS = torch.arange(k_HSK.size(1)) - torch.arange(q_HTK.size(1))[:, None]
+        hidden_TS = (reach.on >= 0) & (ahead_TS > reach.on)
+        hidden_TS |= (reach.back >= 0) & (-ahead_TS > reach.back)
+        weights_HTS = scores_HTS.masked_fill(hidden_TS, -math.inf).softmax(dim=-1)
+        out.append((weights_HTS @ v_HSV).transpose(0, 1))
+    assert max(q_NHK.size(0), k_MHK.size(0)) >= queries.longest
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("kind", ["scaled", "unscaled"])
+@pytest.mark.parametrize("positions", get_args(PositionKind))
+@pytest.mark.parametrize("reach", [None, 2])
+def test_sentences_that_lie_end_to_end(kind, positions, reach, monkeypatch):
+    """A GPU's way in half precision; here on a CPU, its kernel written out."""
+    calls = []
+
+    def mix(*arguments):
+        calls.append(arguments)
+        return mixed_one_by_one(*arguments)
+
+    monkeypatch.setattr(varlen, "serves", lambda x_NC, kind, key_width, value_width: True)
+    monkeypatch.setattr(varlen, "mix", mix)
+    kinds = {"attention": kind, "positions": positions, "window": reach}
+    cfg = ModelConfig(layers=2, d_model=12, d_ff=16, heads=3, d_k=6, d_v=6, **kinds)
+    compare(cfg, 0.1)
+    own = positions not in POSITIONS_OF_ATTENTION
+    assert len(calls) == 2 * cfg.layers * (3 if own else 1)  # in both precisions
