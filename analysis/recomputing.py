@@ -199,7 +199,8 @@ def _recounted(source: Unpacked, trial: Trial, name: Scored, kept: Counts) -> Co
     corpus = source.corpus(trial.config.data)
     if corpus is None or not file.is_file():
         return {}
-    return count(trial.config.data, corpus, name, file.read_text("utf-8").split("\n")[:-1], kept)
+    written = file.read_text("utf-8").split("\n")[:-1]
+    return count(source.counter, trial.config.data, corpus, name, written, kept)
 
 
 def _written(source: Unpacked, trial: Trial, name: Scored) -> tuple[list[str], list[str]] | None:
@@ -229,7 +230,12 @@ def _of_lengths(source: Unpacked) -> Iterator[Check]:
 
 
 def count(
-    data: DataConfig, corpus: Corpus, name: Scored, written: Sequence[str], kept: Counts
+    counter: scoring.Counter,
+    data: DataConfig,
+    corpus: Corpus,
+    name: Scored,
+    written: Sequence[str],
+    kept: Counts,
 ) -> Counts:
     """What the scores are computed from: scorer -> the numbers of each sentence.
 
@@ -238,7 +244,7 @@ def count(
     """
     part = name.partition(".")[0]
     if data.task == "translation":
-        return scoring.counts(written, corpus.parts[part].targets())
+        return counter.counts(written, corpus.parts[part].targets())
     if "f1" not in kept:
         return {}
     marks = [parsing.Counted(*one) for one in kept["f1"]]  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from analysis.runs import Found
 from experiments import store, sweep
 from experiments.study import Trial
 from experiments.sweep import Root
-from lit_transformer import config_io
+from lit_transformer import config_io, scoring
 from lit_transformer.config import DataConfig, RunConfig
 from lit_transformer.config_io import ConfigError, Given, flatten
 from lit_transformer.data import corpora, translation, vocab
@@ -106,6 +106,7 @@ class Unpacked:
         self.evidence, self._root = evidence, Root(folder)
         self._given, self.cache = given, cache
         self._corpora: dict[str, Corpus | None] = {}
+        self.counter = scoring.Counter()
         self.trials = [_trial(evidence, number) for number in range(len(evidence.trials))]
         for digest, directory in evidence.directories.items():
             _lay_out(directory, Record(self.directory(digest)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 from lit_transformer.config import Task
 
@@ -90,6 +90,26 @@ def counts(hypotheses: Sequence[str], references: Sequence[str]) -> Counts:
         name: metric._extract_corpus_statistics(hypotheses, [references])
         for name, metric in _metrics().items()
     }
+
+
+@final
+class Counter:
+    """Counts many translations, a sentence and its reference once however often the two recur."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], dict[str, Sequence[float]]] = {}
+
+    def counts(self, hypotheses: Sequence[str], references: Sequence[str]) -> Counts:
+        """As the function of this name."""
+        if len(hypotheses) != len(references) or not references:
+            return counts(hypotheses, references)  # which says what is wrong
+        pairs = [*zip(hypotheses, references, strict=True)]
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        if new:
+            found = counts(*zip(*new, strict=True))
+            for place, pair in enumerate(new):
+                self._known[pair] = {name: found[name][place] for name in found}
+        return {name: [self._known[pair][name] for pair in pairs] for name in self._known[pairs[0]]}
 
 
 def of_counts(counted: Counts) -> Scores:

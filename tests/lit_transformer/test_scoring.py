@@ -11,10 +11,12 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
+from lit_transformer import scoring
 from lit_transformer.scoring import (
     MEASURES,
     METRICS,
     TOKENIZATIONS,
+    Counter,
     bleu,
     bleu_of,
     chrf_of,
@@ -87,6 +89,26 @@ def test_unequal_lists_are_refused():
 def test_nothing_to_score_is_refused():
     with pytest.raises(ValueError, match="no sentences to score"):
         score([], [])
+
+
+def test_a_counter_counts_what_recurs_once(monkeypatch):
+    counted = []
+
+    def count(hypotheses, references):
+        counted.extend(zip(hypotheses, references, strict=False))
+        return counts(hypotheses, references)
+
+    expected = counts([*HYPOTHESES, *HYPOTHESES], [*REFERENCES, *REFERENCES[::-1]])
+    monkeypatch.setattr(scoring, "counts", count)
+    counter = Counter()
+    assert counter.counts(HYPOTHESES * 2, REFERENCES * 2)["bleu"] == expected["bleu"][:2] * 2
+    assert len(counted) == 2
+    assert counter.counts(HYPOTHESES * 2, [*REFERENCES, *REFERENCES[::-1]]) == expected
+    assert len(counted) == 4
+    with pytest.raises(ValueError, match="2 hypotheses for 1 references"):
+        counter.counts(HYPOTHESES, REFERENCES[:1])
+    with pytest.raises(ValueError, match="no sentences to score"):
+        counter.counts([], [])
 
 
 def test_every_metric_is_named():
