@@ -93,22 +93,18 @@ class _ProjectedLoss(torch.autograd.Function):
         )
         if wanted:
             grad_states, grad_weight = torch.empty_like(states), torch.zeros_like(weight_VD)
-        on_cpu = states.device.type == "cpu"
-        rows = CPU_CHUNK if on_cpu else GPU_CHUNK
+        if states.device.type == "cpu":
+            rows, losses_of, gradient_of = CPU_CHUNK, _losses, _logit_gradient
+        else:
+            rows, losses_of, gradient_of = GPU_CHUNK, _losses_on_a_gpu, _logit_gradient_on_a_gpu
         for start in range(0, len(states), rows):
             part = slice(start, start + rows)
             logits_CV = states[part] @ weight.T
             given = targets_N[part], label_smoothing
-            if on_cpu:
-                losses, p_CV = _losses(logits_CV.to(sums.dtype), *given)
-            else:
-                losses, p_CV = _losses_on_a_gpu(logits_CV, sums.dtype, *given)
+            losses, p_CV = losses_of(logits_CV, *given, sums.dtype)
             sums += losses
             if wanted:
-                if on_cpu:
-                    d_CV = _logit_gradient(p_CV, *given).to(weight.dtype)
-                else:
-                    d_CV = _logit_gradient_on_a_gpu(p_CV, *given, weight.dtype)
+                d_CV = gradient_of(p_CV, *given, weight.dtype)
                 torch.mm(d_CV, weight, out=grad_states[part])
                 _add_product(grad_weight, d_CV.T, states[part])
         if wanted:
@@ -131,9 +127,12 @@ def _for_products(x: Tensor) -> Tensor:
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
-def _losses(logits_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
-    """The smoothed and the unsmoothed loss, summed (2,), and the probabilities in the memory of
-    the logits, which are exponentiated once."""
+def _losses(
+    logits_CV: Tensor, targets_C: Tensor, label_smoothing: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """The smoothed and the unsmoothed loss, summed (2,), and the probabilities, both of `dtype`, in
+    the memory of logits that have it; these are exponentiated once."""
+    logits_CV = logits_CV.to(dtype)
     wanted_C1 = logits_CV.gather(1, targets_C[:, None])
     mean_C1 = logits_CV.mean(dim=1, keepdim=True) if label_smoothing else wanted_C1
     peak_C1 = logits_CV.amax(dim=1, keepdim=True)
@@ -145,9 +144,9 @@ def _losses(logits_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> tup
 
 
 def _losses_on_a_gpu(
-    logits_CV: Tensor, dtype: torch.dtype, targets_C: Tensor, label_smoothing: float
+    logits_CV: Tensor, targets_C: Tensor, label_smoothing: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """The same, of `dtype`, in fewer passes over memory, which is what takes time there."""
+    """The same in fewer passes over memory, which is what takes time there."""
     log_p_CV = functional.log_softmax(logits_CV, dim=1, dtype=dtype)
     nll = -log_p_CV.gather(1, targets_C[:, None]).sum()
     even = -log_p_CV.mean(dim=1).sum() if label_smoothing else nll
@@ -158,17 +157,19 @@ def _smoothed(nll: Tensor, even: Tensor, label_smoothing: float) -> Tensor:
     return torch.stack(((1 - label_smoothing) * nll + label_smoothing * even, nll))
 
 
-def _logit_gradient(p_CV: Tensor, targets_C: Tensor, label_smoothing: float) -> Tensor:
-    """p minus the smoothed target, in the memory of `p_CV`."""
+def _logit_gradient(
+    p_CV: Tensor, targets_C: Tensor, label_smoothing: float, dtype: torch.dtype
+) -> Tensor:
+    """p minus the smoothed target, of `dtype`, in the memory of `p_CV` where it has that."""
     if label_smoothing:
         p_CV.sub_(label_smoothing / p_CV.size(1))
-    return _less_certain(p_CV, targets_C, label_smoothing)
+    return _less_certain(p_CV, targets_C, label_smoothing).to(dtype)
 
 
 def _logit_gradient_on_a_gpu(
     p_CV: Tensor, targets_C: Tensor, label_smoothing: float, dtype: torch.dtype
 ) -> Tensor:
-    """The same of `dtype`, rounded last and in the pass that subtracts."""
+    """The same, rounded last and in the pass that subtracts."""
     _less_certain(p_CV, targets_C, label_smoothing)
     out_CV = p_CV if dtype == p_CV.dtype else p_CV.new_empty(p_CV.shape, dtype=dtype)
     return torch.sub(p_CV, label_smoothing / p_CV.size(1), out=out_CV)

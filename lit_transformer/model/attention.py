@@ -187,10 +187,16 @@ class MultiHeadAttention(nn.Module):
         joined_ND: Tensor = self.output(queries.gather(mixed_BHTV))
         return joined_ND
 
-    def packs(self, x_NC: Tensor) -> bool:
-        """Whether queries, keys and values, all in `x_NC`, may be mixed where they lie."""
+    def packs(self, x_NC: Tensor, reach: Reach | None) -> bool:
+        """Whether queries, keys and values like `x_NC` are mixed where they lie; `reach` is None
+        where it does not say all."""
+        if not varlen.runs_on(x_NC):
+            return False
         drops = self.drop.training and self.drop.rate > 0
-        return not drops and varlen.serves(x_NC, self.kind, *self.head_widths)
+        hindrance = varlen.hindrance(self.kind, *self.head_widths, drops, reach)
+        if hindrance is not None:
+            _say_once(f"{hindrance}: sentences are copied into rectangles, which takes longer")
+        return hindrance is None
 
     def packed(
         self, q_NC: Tensor, k_MC: Tensor, v_MC: Tensor, queries: Ends, keys: Ends, reach: Reach
@@ -216,7 +222,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_ND: Tensor, sight: Sight, tokens: Rectangles) -> Tensor:
         x_NC = self.queries_keys_values(x_ND)
-        if sight.reach is not None and self.attention.packs(x_NC):
+        if self.attention.packs(x_NC, sight.reach):
+            assert sight.reach is not None
             ends = tokens.ends()
             q_NC, k_NC, v_NC = torch.split(x_NC, self.widths, dim=1)
             return self.attention.packed(q_NC, k_NC, v_NC, ends, ends, sight.reach)
@@ -249,7 +256,7 @@ class CrossAttention(nn.Module):
     ) -> Tensor:
         """Of tokens in `queries` that look at those in `keys` -> (N, D)."""
         q_NC, kv_MC = self.queries(x_ND), self.keys_values(memory_ND)
-        if self.attention.packs(q_NC):
+        if self.attention.packs(q_NC, EVERYTHING):
             k_MC, v_MC = torch.split(kv_MC, self.widths, dim=1)
             return self.attention.packed(q_NC, k_MC, v_MC, queries.ends(), keys.ends(), EVERYTHING)
         (q_BHTK,) = queries.spread(q_NC, self.heads, self.head_widths[:1])

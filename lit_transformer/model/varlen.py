@@ -31,16 +31,24 @@ class Reach(NamedTuple):
 EVERYTHING = Reach(LIMITLESS, LIMITLESS)
 
 
-def serves(x_NC: Tensor, kind: AttentionKind, key_width: int, value_width: int) -> bool:
-    """Whether the kernel takes queries, keys and values like these."""
-    return (
-        x_NC.is_cuda
-        and x_NC.dtype in (torch.bfloat16, torch.float16)
-        and kind != "additive"
-        and key_width == value_width <= MOST_CHANNELS
-        and key_width % CHANNELS_IN_STEPS_OF == 0
-        and _has_it(x_NC.device)
-    )
+def runs_on(x_NC: Tensor) -> bool:
+    """Whether the kernel knows this type on this device."""
+    return x_NC.is_cuda and x_NC.dtype in (torch.bfloat16, torch.float16) and _has_it(x_NC.device)
+
+
+def hindrance(
+    kind: AttentionKind, key_width: int, value_width: int, drops: bool, reach: Reach | None
+) -> str | None:
+    """What of an attention the kernel does not know; None: nothing. `drops`: of its weights."""
+    if kind == "additive":
+        return "model.attention=additive"
+    if key_width != value_width:
+        return f"d_k={key_width} and d_v={value_width} differ"
+    if key_width > MOST_CHANNELS or key_width % CHANNELS_IN_STEPS_OF:
+        return f"d_k={key_width} is over {MOST_CHANNELS} or no multiple of {CHANNELS_IN_STEPS_OF}"
+    if drops:
+        return "model.attention_dropout is not 0"
+    return "positions act inside attention" if reach is None else None
 
 
 @cache

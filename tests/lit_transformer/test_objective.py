@@ -217,12 +217,13 @@ def test_a_gpu_s_passes_give_the_same(label_smoothing):
     """Here on a CPU."""
     torch.manual_seed(0)
     logits, targets = 3 * torch.randn(7, 31), torch.randint(31, (7,))
-    losses, p = objective._losses(logits.double(), targets, label_smoothing)
-    mine, my_p = objective._losses_on_a_gpu(logits, torch.float64, targets, label_smoothing)
+    given = targets, label_smoothing
+    losses, p = objective._losses(logits, *given, torch.float64)
+    mine, my_p = objective._losses_on_a_gpu(logits, *given, torch.float64)
     torch.testing.assert_close(mine, losses)
     torch.testing.assert_close(my_p, p)
-    expected = objective._logit_gradient(p.clone(), targets, label_smoothing)
+    expected = objective._logit_gradient(p.clone(), *given, torch.float64)
     for kind in (torch.float64, torch.bfloat16):
-        got = objective._logit_gradient_on_a_gpu(my_p.clone(), targets, label_smoothing, kind)
+        got = objective._logit_gradient_on_a_gpu(my_p.clone(), *given, kind)
         assert got.dtype == kind
         torch.testing.assert_close(got, expected.to(kind))

@@ -174,10 +174,32 @@ def test_sentences_that_lie_end_to_end(kind, positions, reach, monkeypatch):
         calls.append(arguments)
         return mixed_one_by_one(*arguments)
 
-    monkeypatch.setattr(varlen, "serves", lambda x_NC, kind, key_width, value_width: True)
+    monkeypatch.setattr(varlen, "runs_on", lambda x_NC: True)
     monkeypatch.setattr(varlen, "mix", mix)
     kinds = {"attention": kind, "positions": positions, "window": reach}
-    cfg = ModelConfig(layers=2, d_model=12, d_ff=16, heads=3, d_k=6, d_v=6, **kinds)
+    cfg = ModelConfig(layers=2, d_model=12, d_ff=16, heads=3, d_k=8, d_v=8, **kinds)
     compare(cfg, 0.1)
     own = positions not in POSITIONS_OF_ATTENTION
     assert len(calls) == 2 * cfg.layers * (3 if own else 1)  # in both precisions
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"attention": "additive"}, "model.attention=additive"),
+        ({"d_v": 16}, "d_k=8 and d_v=16 differ"),
+        ({"d_k": 12, "d_v": 12}, "d_k=12 is over 256 or no multiple of 8"),
+        ({"attention_dropout": 0.1}, "model.attention_dropout is not 0"),
+        ({"positions": "alibi"}, "positions act inside attention"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_kernel_does_not_know_is_told(changed, told, monkeypatch, caplog):
+    monkeypatch.setattr(varlen, "runs_on", lambda x_NC: True)
+    monkeypatch.setattr(varlen, "mix", mixed_one_by_one)
+    attention._say_once.cache_clear()
+    cfg = ModelConfig(**{"layers": 1, "d_model": 16, "heads": 2, "d_k": 8, "d_v": 8, **changed})
+    made, model = Made(), build(cfg)
+    batch = make_batch(made, range(5), BOS)
+    model(batch.source, batch.target)
+    assert [record.message.partition(":")[0] for record in caplog.records] == [told]
