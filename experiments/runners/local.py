@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import connection, forkserver, resource_tracker
@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, final
+from typing import NamedTuple, TypeVar, final
 
 from experiments.checkout import HERE
 from experiments.ties import PARENT
@@ -28,8 +28,14 @@ from lit_transformer.record import Record
 
 TERM_GRACE_S = 30.0
 """Time that a stopped trial has to write its checkpoint."""
+STOP_POLL_S = 0.1
+"""Longest wait between two looks at the clock while trials are stopped."""
 RANKS_GRACE_S = 5.0
 """Longest wait for the ranks of a worker that was killed."""
+
+
+P = TypeVar("P")
+"""A trial under way, as its runner knows it."""
 
 
 class Slot(NamedTuple):
@@ -125,23 +131,40 @@ class LocalRunner:
         return ended
 
     def stop(self, grace_s: float) -> list[Ended]:
-        """Ask every trial to write its checkpoint and end; kill those that take longer.
+        """As `stop_all`, of processes."""
+        return stop_all(
+            self._running,
+            self.poll,
+            grace_s,
+            ask=lambda placed: placed.process.terminate(),
+            kill=lambda placed: placed.process.kill(),
+        )
 
-        All are killed at once where this is interrupted.
-        """
-        ended: list[Ended] = []
-        deadline = time.monotonic() + grace_s
-        try:
-            for placed in self._running.values() if grace_s else ():
-                placed.process.terminate()
-            while self._running and time.monotonic() < deadline:
-                ended += self.poll(0.1)
-        finally:
-            for placed in self._running.values():
-                placed.process.kill()
-        while self._running:
-            ended += self.poll(1.0)
-        return ended
+
+def stop_all(
+    running: Mapping[str, P],
+    poll: Callable[[float], list[Ended]],
+    grace_s: float,
+    ask: Callable[[P], None],
+    kill: Callable[[P], None],
+) -> list[Ended]:
+    """Ask every trial to write its checkpoint and end; kill those that take longer.
+
+    All are killed at once where this is interrupted. `poll` takes what has ended out of `running`.
+    """
+    ended: list[Ended] = []
+    deadline = time.monotonic() + grace_s
+    try:
+        for placed in running.values() if grace_s else ():
+            ask(placed)
+        while running and time.monotonic() < deadline:
+            ended += poll(STOP_POLL_S)
+    finally:
+        for placed in running.values():
+            kill(placed)
+    while running:
+        ended += poll(STOP_POLL_S)
+    return ended
 
 
 def _outlast_ranks(record: Record) -> None:

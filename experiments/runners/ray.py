@@ -29,7 +29,15 @@ from experiments.runners.hosts import (
     probe_of,
     unseen,
 )
-from experiments.runners.local import TERM_GRACE_S, Ended, LocalRunner, Slot, cores, stops_put_off
+from experiments.runners.local import (
+    TERM_GRACE_S,
+    Ended,
+    LocalRunner,
+    Slot,
+    cores,
+    stop_all,
+    stops_put_off,
+)
 from experiments.study import Trial
 from experiments.worker import STOP_SIGNALS, Job
 from lit_transformer.config_io import ConfigError
@@ -178,23 +186,14 @@ class RayRunner:
         return True
 
     def stop(self, grace_s: float) -> list[Ended]:
-        """Ask every trial to write its checkpoint and end; kill those that take longer.
-
-        All are killed at once where this is interrupted.
-        """
-        ended: list[Ended] = []
-        deadline = time.monotonic() + grace_s
-        try:
-            for placed in self._running.values() if grace_s else ():
-                self._ray.cancel(placed.task)
-            while self._running and time.monotonic() < deadline:
-                ended += self.poll(0.1)
-        finally:
-            for placed in self._running.values():
-                self._ray.cancel(placed.task, force=True)
-        while self._running:
-            ended += self.poll(0.1)
-        return ended
+        """As `stop_all`, of tasks."""
+        return stop_all(
+            self._running,
+            self.poll,
+            grace_s,
+            ask=lambda placed: self._ray.cancel(placed.task),
+            kill=lambda placed: self._ray.cancel(placed.task, force=True),
+        )
 
     def _task(self, function: Callable[..., Any], cpus: int, gpus: float, **where: Any) -> Any:
         """The function as a task of Ray, which is never run a second time."""
