@@ -138,6 +138,21 @@ def test_a_row_with_nothing_to_search_is_left_as_it_stands(toy: Toy, tmp_path: P
     assert [one.arm for one in found.expected()][:5] == ["base", "A", "D", "base.best", "D.best"]
 
 
+def test_what_a_row_was_tuned_to_does_not_carry_over_to_the_row_after_it(
+    toy: Toy, tmp_path: Path
+) -> None:
+    row = "  - {id: AF, after: A, set: {model.d_ff: 64}}\n"
+    found, _ = World(toy, tmp_path / "root", row + TUNE).go(Runner())
+    by_arm = {one.arm: one for one in found.expected()}
+    before, after, best = (by_arm[arm] for arm in ("A", "AF", "AF.best"))
+    assert after.config.model.heads == best.config.model.heads == before.config.model.heads == 1
+    assert after.config.optim == before.config.optim != by_arm["A.best"].config.optim
+    (own,) = [one.suggested for one in found.searches if one.searched().row == "AF"]
+    assert own[0].values["optim.rate_factor"] == before.config.optim.rate_factor
+    assert best.config.optim.rate_factor in [one.values["optim.rate_factor"] for one in own]
+    assert (after.after, best.after) == ("A", None)
+
+
 @pytest.mark.parametrize("part", [0.1, 0.4, 0.8, 0.97])
 def test_killed_at_any_moment_it_ends_as_if_undisturbed(
     toy: Toy, tmp_path: Path, part: float
