@@ -1260,8 +1260,10 @@ def _check_and_plan(
 def _tell_plan(planned: Sequence[Planned], told: Sequence[str]) -> None:
     from experiments import display
 
-    _console().print(display.plan_table(planned))
-    for line in (display.plan_summary(planned), *told):
+    if planned:  # a search has nothing to list before its first suggestion
+        _console().print(display.plan_table(planned))
+        _say(display.plan_summary(planned))
+    for line in told:
         _say(line)
 
 

@@ -976,6 +976,16 @@ def test_tuned_rows_killed_and_started_again_are_shown_as_they_stand_and_at_thei
     assert ablate("verify", report, "--root", tmp_path).status == 0
 
 
+def test_a_search_that_has_suggested_nothing_shows_its_plan_alone(toy: Toy, tmp_path: Path) -> None:
+    study = tmp_path / "hunt.yaml"
+    study.write_text(SEARCH)
+    done = ablate("sweep", study, "--setting", toy.setting, "--root", tmp_path, "--dry-run")
+    first, *keys, last = done.out.splitlines()
+    assert first == "search: random for valid.bleu, pruned by median on valid.curve_bleu"
+    assert [key.split(":")[0].strip() for key in keys] == ["optim.rate_factor"]
+    assert last == ("4 trials: 0 finished, 0 pruned, 0 failed, 0 under way, 4 to be suggested")
+
+
 def test_a_plan_of_a_search_is_bounded(toy: Toy, tmp_path: Path) -> None:
     study = tmp_path / "hunt.yaml"
     study.write_text(SEARCH)
