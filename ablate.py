@@ -359,7 +359,7 @@ def run(
     gpus: Gpus = None,
 ) -> None:
     """Train one configuration: an arm of a study, or a configuration file."""
-    trial = _one_trial(what, setting, recipe, seed, sets)
+    trial = _one_trial(what, setting, recipe, seed, sets, root)
     _sweep([trial], root, gpus, "1", 1, dry_run=False, as_json=False)
     raise typer.Exit(0 if _print_scores(root, trial.digest) else 1)
 
@@ -567,7 +567,7 @@ def bleu(
     from lit_transformer.record import Record, write_bytes
 
     if "/" in what or setting is not None:
-        trial = _one_trial(what, setting, recipe, seed, sets)
+        trial = _one_trial(what, setting, recipe, seed, sets, root)
         directory, title = _trained(root, trial), f"{what}, seed {trial.seed}"
     elif seed is not None or sets or recipe:
         raise _usage(f"{what}: a run's id has its seed and its settings; leave them out")
@@ -807,7 +807,11 @@ def explain(
         typer.Option("--setting", help="Where, wmt14-en-de if not given; not for a file."),
     ] = None,
     recipe: RecipeName = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of a search's row: the search's, 1 if not given.")
+    ] = None,
     sets: Sets = None,
+    root: RootFolder = HERE,
     length: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a sentence on each side, 28 if not given.")
     ] = None,
@@ -828,7 +832,7 @@ def explain(
     if out is not None and out.suffix not in (".svg", ".html"):
         raise _usage(f"--out {out}: a file that ends in .svg or .html")
     where = setting if is_file else setting or "wmt14-en-de"
-    trial = _one_trial(what, where, recipe, None, sets)
+    trial = _one_trial(what, where, recipe, seed, sets, root)
     tokens = length or round(sweep.NOMINAL_LENGTH)
     sizes = Sizes(trial.config.data.vocabulary_size, tokens, tokens)
     title = what if is_file else f"{what} in {trial.setting}"
@@ -1016,14 +1020,13 @@ def _tuned_with(
     study: Study, setting: Setting, only: str, sets: Sequence[str] | None, root: Path
 ) -> list[Trial]:
     """Trials that rows of a study which tunes them were searched with so far."""
-    from experiments import suggestions, tuning
+    from experiments import tuning
     from experiments.study import expand
 
     if study.tune is None:
         return []
     seed, given = tuning.seed(study), _overrides(sets)
-    rows = tuning.studies(study, setting, _names(only))
-    found = [suggestions.asked(one, setting, seed, given, root) for one in rows]
+    found = tuning.suggested(study, setting, _names(only), given, root)
     return [t for one in found if one.arms for t in expand(one, setting, [seed], [], given)]
 
 
@@ -1172,7 +1175,10 @@ def _one_trial(
     recipe: str | None,
     seed: int | None,
     sets: Sequence[str] | None,
+    root: Path,
 ) -> Trial:
+    """That of a file, or of STUDY/ARM; what a search has found is read from its record."""
+    from experiments import named
     from experiments import study as studies
     from lit_transformer import config_io
 
@@ -1187,8 +1193,9 @@ def _one_trial(
     if setting is None:
         raise _usage(f"{what}: an arm of a study needs --setting; a configuration file needs none")
     chosen, where = _load(reference.study, setting, recipe)
-    seeds = [1 if seed is None else seed]
-    return studies.expand(chosen, where, seeds, [reference.arm], _overrides(sets))[0]
+    seeds = ("--seeds", f"{1 if seed is None else seed},")
+    command = _command(reference.study, setting, recipe, [], "", sets, seeds)
+    return named.trial(chosen, where, reference.arm, seed, _overrides(sets), root, command)
 
 
 def _slots(

@@ -13,7 +13,7 @@ from experiments import suggestions
 from experiments.files import Arm
 from experiments.searched import Searched
 from experiments.space import TUNED, Dimension, Search
-from experiments.study import Setting, Study, check_search, with_arms
+from experiments.study import Setting, Study, with_arms
 from lit_transformer.config_io import ConfigError, Given, Scalar
 
 BEST = ".best"
@@ -45,16 +45,20 @@ def studies(study: Study, setting: Setting, only: Sequence[str]) -> list[Study]:
     ]
 
 
+def suggested(
+    study: Study, setting: Setting, only: Sequence[str], overrides: Mapping[str, Given], root: Path
+) -> list[Study]:
+    """The `studies` that search, with what they have suggested so far."""
+    rows = studies(study, setting, only)
+    return [suggestions.asked(one, setting, seed(study), overrides, root) for one in rows]
+
+
 def asked(
     study: Study, setting: Setting, only: Sequence[str], overrides: Mapping[str, Given], root: Path
 ) -> Study:
     """The study with its searches so far, and at their best the rows whose search is over."""
-    found = []
-    for one in studies(study, setting, only):
-        base = check_search(one, setting, seed(study), overrides)
-        events = suggestions.read_events(suggestions.path(root, one, setting, base))
-        found.append(suggestions.searched(one, base, events))
-    return at_their_best(study, found)
+    rows = suggested(study, setting, only, overrides, root)
+    return at_their_best(study, [found for one in rows for found in one.searched])
 
 
 def at_their_best(study: Study, found: Sequence[Searched]) -> Study:

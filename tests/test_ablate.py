@@ -933,6 +933,24 @@ def test_a_search_of_two_seeds_asks_which(toy: Toy, tmp_path: Path) -> None:
     assert json.loads(ablate("report", *words, "--seeds", "4,", "--json").out)["seeds"] == [4]
 
 
+def test_a_suggestion_is_run_counted_and_explained_by_its_name(toy: Toy, tmp_path: Path) -> None:
+    study = tmp_path / "hunt.yaml"
+    study.write_text(SEARCH.replace("trials: 4", "trials: 1"))
+    words = ["--setting", toy.setting, "--root", tmp_path]
+    assert ablate("sweep", study, *words, "--seeds", "4,").status == 0
+    (result,) = files(tmp_path, "result.json")
+    again = ablate("run", f"{study}/t0", *words, "--seed", 4)
+    assert (again.status, "1 trials: 1 done, 0 to run" in again.out) == (0, True)
+    assert str(result.parent) in again.out
+    counted = ablate("bleu", f"{study}/t0", *words, "--seed", 4)
+    assert (counted.status, result.parent.name in counted.out) == (0, True)
+    explained = json.loads(ablate("explain", f"{study}/t0", *words, "--seed", 4, "--json").out)
+    assert explained["title"] == f"{study}/t0 in toy"
+    other = ablate("run", f"{study}/t0", *words)
+    assert (other.status, other.out) == (2, "")
+    assert f"`ablate sweep {study} --setting {toy.setting} --seeds 1,` searches" in other.err
+
+
 TUNED = """\
 tune:
   trials: 3
@@ -1224,6 +1242,14 @@ def test_unequal_files_are_refused_before_any_training(tmp_path: Path) -> None:
         (["bleu", "0123"], "0123: no run of this id"),
         (["bleu", "0123", "--seed", "2"], "a run's id has its seed and its settings"),
         (["bleu", "table3/base"], "an arm of a study needs --setting"),
+        (
+            ["bleu", "search-size/t0", "--setting", "grammar"],
+            "search-size/t0 in grammar: its search has not come to it, as far as",
+        ),
+        (
+            ["run", "tuned/base.best", "--setting", "grammar", "--seed", "2"],
+            "tells; `ablate sweep tuned --setting grammar --seeds 2,` searches",
+        ),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
         (["verify", "gone.json"], "gone.json: No such file"),
         (["verify", "gone.json", "--set", "train.steps=1"], "verify takes data.folder"),
