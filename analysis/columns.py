@@ -290,21 +290,28 @@ def _published(table: Table, name: str, top: Symbol, cell: Callable[[Row], Cell]
 
 
 def _scores(table: Table, metric: str, places: int) -> tuple[Cell, ...]:
-    return tuple(_score(row, metric, places) for row in table.rows)
+    return tuple(score(row, metric, places) for row in table.rows)
 
 
-def _score(row: Row, metric: str, places: int) -> Cell:
+def score(row: Row, metric: str, places: int) -> Cell:
     """The mean over the seeds that have a score; marked where others diverged."""
-    cell = marked(score_cell(row.measures.get(metric), places), row)
-    return cell if metric in row.measures or not row.diverged else cell._replace(text="diverged")
+    measure = row.measures.get(metric)
+    return marked(score_cell(measure, places), row, measure)
 
 
-def marked(cell: Cell, row: Row) -> Cell:
-    """A cell of the seeds that have a score, marked where others diverged."""
+def marked(cell: Cell, row: Row, measure: Measure | None) -> Cell:
+    """A cell of the row's measure, marked where seeds diverged that are not in it."""
     if not row.diverged:
         return cell
     seeds = f"seed{'s' if len(row.diverged) > 1 else ''} {', '.join(map(str, row.diverged))}"
-    return cell._replace(text=f"{cell.text}{DIVERGED}", meaning=f"{cell.meaning}; {seeds} diverged")
+    if not row.runs:
+        return cell._replace(text="diverged", meaning=f"{cell.meaning}; {seeds} diverged")
+    if measure is None or not measure.values:
+        return cell
+    of = f"mean of {len(measure.values)} of {len(row.slots)} seeds"
+    return cell._replace(
+        text=f"{cell.text}{DIVERGED}", meaning=f"{cell.meaning}; {of}, {seeds} diverged"
+    )
 
 
 def score_cell(measure: Measure | None, places: int) -> Cell:

@@ -10,8 +10,9 @@ from analysis.columns import (
     Symbol,
     decimals,
     groups,
+    marked,
     power,
-    score_cell,
+    score,
 )
 from analysis.notes import Note
 from analysis.rates import DEVICE_SECONDS, RATED, SECONDS, Rate, of
@@ -56,8 +57,8 @@ def cost_cell(row: Row, metric: str) -> Cell:
     """A mean cost as a power of ten."""
     mean = row.mean(metric)
     if mean is None:
-        return Cell(MISSING, "", None, "")
-    return Cell(power(mean), "", mean, f"{mean:,.0f}")
+        return _marked(Cell(MISSING, "", None, ""), row, metric)
+    return _marked(Cell(power(mean), "", mean, f"{mean:,.0f}"), row, metric)
 
 
 def _columns(table: Table) -> list[Column]:
@@ -74,12 +75,12 @@ def _columns(table: Table) -> list[Column]:
     )
     return [
         arms,
-        column(_TIME, "seconds", SECONDS, lambda row: score_cell(row.measures.get(SECONDS), 0)),
+        column(_TIME, "seconds", SECONDS, lambda row: score(row, SECONDS, 0)),
         column(
             _TIME,
             "× devices",
             DEVICE_SECONDS,
-            lambda row: score_cell(row.measures.get(DEVICE_SECONDS), 0),
+            lambda row: score(row, DEVICE_SECONDS, 0),
         ),
         *(column(_PACE, *pace) for pace in _paces(table)),
         column(_OPERATIONS, "time × rate", RATED, lambda row: cost_cell(row, RATED)),
@@ -106,27 +107,36 @@ def _paces(table: Table) -> list[tuple[str, str, Callable[[Row], Cell]]]:
         return []
     return [
         ("an update", f"{SECONDS}.per_update", _update),
-        ("a sentence", searched, lambda row: _milliseconds(row.mean(searched))),
+        ("a sentence", searched, lambda row: _milliseconds(row, searched, 1)),
     ]
 
 
 def _update(row: Row) -> Cell:
-    seconds, steps = row.mean(SECONDS), row.settings["train.steps"]
+    steps = row.settings["train.steps"]
     assert isinstance(steps, int)
-    return _milliseconds(None if seconds is None else seconds / steps)
+    return _milliseconds(row, SECONDS, steps)
 
 
-def _milliseconds(seconds: float | None) -> Cell:
-    if seconds is None:
-        return Cell(MISSING, "", None, "")
-    return Cell(f"{1e3 * seconds:.{decimals(1e3 * seconds)}f}", "", seconds, f"{seconds:.6f} s")
+def _milliseconds(row: Row, metric: str, count: int) -> Cell:
+    """Of one of so many that take the metric's seconds."""
+    whole = row.mean(metric)
+    if whole is None:
+        return _marked(Cell(MISSING, "", None, ""), row, metric)
+    one = whole / count
+    cell = Cell(f"{1e3 * one:.{decimals(1e3 * one)}f}", "", one, f"{one:.6f} s")
+    return _marked(cell, row, metric)
 
 
 def _ratio(table: Table, row: Row) -> Cell:
     ours, base = row.mean(COUNTED), table.base.mean(COUNTED)
     if ours is None or not base:
-        return Cell(MISSING, "", None, "")
-    return Cell(f"{ours / base:.2f}", "", ours / base, "counted operations over base's")
+        return _marked(Cell(MISSING, "", None, ""), row, COUNTED)
+    cell = Cell(f"{ours / base:.2f}", "", ours / base, "counted operations over base's")
+    return _marked(cell, row, COUNTED)
+
+
+def _marked(cell: Cell, row: Row, metric: str) -> Cell:
+    return marked(cell, row, row.measures.get(metric))
 
 
 def _notes(table: Table) -> list[Note]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.columns import MISSING, NOTHING, Cell, Column, Symbol, groups, score_cell
+from analysis.columns import MISSING, NOTHING, Cell, Column, Symbol, groups, marked, score_cell
 from analysis.counting import Measure
 from analysis.notes import Note
 from analysis.sections import Section, measure_object
@@ -94,7 +94,7 @@ def _columns(table: Table, found: Found) -> list[Column]:
 
     def column(top: Symbol, head: Symbol, name: str, places: int) -> Column:
         cells = tuple(
-            score_cell(read[row.arm][name], places) if name in read[row.arm] else _missing(row)
+            _cell(row, read[row.arm][name], places) if name in read[row.arm] else _missing(row)
             for row in table.rows
         )
         return Column("ours", name, top, head, cells)
@@ -133,9 +133,13 @@ def _count(row: Row, some: Iterable[Measured]) -> Cell:
     return Cell(" or ".join(map(str, counts)), "", float(counts[0]), "")
 
 
+def _cell(row: Row, measure: Measure, places: int) -> Cell:
+    return marked(score_cell(measure, places), row, measure)
+
+
 def _missing(row: Row) -> Cell:
     meaning = "heads were not measured" if row.runs else "no finished run"
-    return Cell(MISSING, "", None, meaning)
+    return marked(Cell(MISSING, "", None, meaning), row, None)
 
 
 def _notes(table: Table, found: Found) -> list[Note]:

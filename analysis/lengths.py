@@ -155,7 +155,8 @@ def score_columns(
         if arm not in found:
             return Cell(MISSING, "", None, "no counts of its sentences")
         low, high = found[arm][place].interval
-        made = marked(score_cell(found[arm][place].measure, 1), by_arm[arm])
+        measure = found[arm][place].measure
+        made = marked(score_cell(measure, 1), by_arm[arm], measure)
         return made._replace(
             meaning=f"{made.meaning}; 95 % over resampled sentences {low:.1f} to {high:.1f}"
         )

@@ -9,6 +9,7 @@ from analysis.columns import (
     Column,
     Symbol,
     power,
+    score,
     score_cell,
     short,
     signed,
@@ -84,8 +85,8 @@ def _tuned(table: Table) -> Section:
         cells = tuple(cell(number) for number in range(len(shown)))
         return Column("ours", name, top, Symbol(head, "", ""), cells)
 
-    def score(row: Row | None) -> Cell:
-        return score_cell(None if row is None else row.measures.get(table.measure), 2)
+    def scored(row: Row | None) -> Cell:
+        return score_cell(None, 2) if row is None else score(row, table.measure, 2)
 
     def gain(number: int) -> Cell:
         row, best, _ = shown[number]
@@ -101,8 +102,8 @@ def _tuned(table: Table) -> Section:
         leads=False,
         columns=(
             Column("arm", "arm", NOTHING, NOTHING, arms),
-            column("as_it_stands", scorer, "as it stands", lambda n: score(shown[n][0])),
-            column("at_its_best", scorer, "at its best", lambda n: score(shown[n][1])),
+            column("as_it_stands", scorer, "as it stands", lambda n: scored(shown[n][0])),
+            column("at_its_best", scorer, "at its best", lambda n: scored(shown[n][1])),
             column("gain", scorer, "gain", gain),
             *(_chosen(key, shown) for key in keys),
             column("tuning", NOTHING, "when tuned", lambda n: _when_tuned(shown[n][2])),

@@ -11,7 +11,7 @@ from analysis.columns import (
     Column,
     Symbol,
     power,
-    score_cell,
+    score,
 )
 from analysis.costs import COUNTED, cost_cell
 from analysis.notes import OTHER_BLEU, Note, other_base, scored_words, summary
@@ -167,7 +167,7 @@ def _ours(place: Place, line: Line, metric: str) -> Cell:
         return EMPTY
     if metric:
         return cost_cell(row, metric)
-    return score_cell(row.measures.get(place.table.measure), 2)
+    return score(row, place.table.measure, 2)
 
 
 def _notes(places: Sequence[Place], published: Published) -> list[Note]:

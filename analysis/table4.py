@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from analysis.columns import EMPTY, MISSING, NOTHING, PUBLISHED, Cell, Column, Symbol, score_cell
+from analysis.columns import EMPTY, MISSING, NOTHING, PUBLISHED, Cell, Column, Symbol, score
 from analysis.notes import Note, summary
 from analysis.published import Parser, Published
 from analysis.sections import Section, measure_object
@@ -101,7 +101,7 @@ def _ours(row: Row | None, metric: str) -> Cell:
         return EMPTY
     if row.runs and metric not in row.measures:
         return Cell(MISSING, "", None, "the setting has no such part")
-    return score_cell(row.measures.get(metric), 2)
+    return score(row, metric, 2)
 
 
 def _notes(tables: Sequence[Table], published: Published) -> list[Note]:

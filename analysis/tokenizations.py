@@ -131,8 +131,7 @@ def _measure(
 
 
 def _cell(measure: Measure | None, row: Row) -> Cell:
-    cell = score_cell(measure, 2)
-    return cell if measure is None else marked(cell, row)
+    return marked(score_cell(measure, 2), row, measure)
 
 
 def _object(measure: Measure | None) -> dict[str, object] | None:

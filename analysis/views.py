@@ -12,7 +12,17 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from analysis.columns import MISSING, NOTHING, Cell, Column, Symbol, groups, power, score_cell
+from analysis.columns import (
+    MISSING,
+    NOTHING,
+    Cell,
+    Column,
+    Symbol,
+    groups,
+    marked,
+    power,
+    score_cell,
+)
 from analysis.costs import COUNTED, TOKENS
 from analysis.counting import Measure
 from analysis.notes import Note
@@ -170,8 +180,8 @@ def _cell(row: Row, read: Reading, name: str) -> Cell:
     measure = read.measures[name]
     if not measure.values:
         meaning = "no validation within the budget" if row.runs else "no finished run"
-        return Cell(MISSING, "", None, meaning)
-    cell = score_cell(measure, 2)
+        return marked(Cell(MISSING, "", None, meaning), row, measure)
+    cell = marked(score_cell(measure, 2), row, measure)
     return cell._replace(meaning=f"after update {read.step}; {cell.meaning}")
 
 

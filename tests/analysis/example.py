@@ -1,12 +1,13 @@
 """A made-up sweep of Table 3: real trials, invented runs and curves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.runs import Found
-from analysis.tables import Heading
+from analysis.tables import Heading, Table
 from experiments.study import Trial, expand, load_setting, load_study
 from lit_transformer.config_io import Given
 
@@ -72,6 +73,17 @@ def _stored(record: dict[str, object]) -> Found:
         else:
             row[name] = value
     return Found(row.pop("run_id"), row.pop("experiment_id"), "FINISHED", row)
+
+
+def diverged(table: Table, arm: str) -> Table:
+    """The same, of whose row a seed more has diverged."""
+    rows = []
+    for row in table.rows:
+        if row.arm == arm:
+            lost = row.slots[0]._replace(seed=9, run=row.runs[0]._replace(kind="diverged"))
+            row = row._replace(slots=(*row.slots, lost))
+        rows.append(row)
+    return replace(table, rows=tuple(rows))
 
 
 def curve(run_id: str, metric: str, values: Sequence[float]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from analysis import costs, tables
 from analysis.rates import known
 from analysis.sections import Section
 from analysis.tables import Table
-from tests.analysis.example import heading, run, stored, trials
+from tests.analysis.example import diverged, heading, run, stored, trials
 
 
 def table_of(**changes: object) -> Table:
@@ -56,6 +56,14 @@ def test_an_update_and_a_searched_sentence_have_their_milliseconds() -> None:
 def test_costs_are_measures_of_the_table_as_scores_are() -> None:
     base = table_of().base
     assert base.measures["cost.rated_flops"].values == (120 * 2 * 9.5e12,) * 2
+
+
+def test_costs_of_a_row_of_which_a_seed_diverged_are_marked() -> None:
+    section = made(diverged(table_of(**{"score.valid.seconds_per_sentence": 0.0125}), "C5"))
+    for column in section.columns[1:]:
+        base, c5 = column.cells
+        assert (base.text[-1] == "§", c5.text[-1]) == (False, "§")
+        assert c5.meaning.endswith("mean of 2 of 3 seeds, seed 9 diverged")
 
 
 def test_a_device_without_a_rate_is_named_with_the_remedy() -> None:

@@ -11,7 +11,7 @@ from analysis.heads import Measured
 from analysis.tables import Table
 from lit_transformer.attention_maps import Part
 from lit_transformer.heads import Heads, Numbers, Removal
-from tests.analysis.example import heading, run, stored, trials
+from tests.analysis.example import diverged, heading, run, stored, trials
 
 
 def measured(seed: int, count: int, entropy: float, sentences: int = 50) -> Measured:
@@ -78,6 +78,14 @@ def test_runs_that_lack_their_heads_are_named_with_the_remedy(table: Table) -> N
     note = made.notes[-1]
     assert "A1, A4." in note.text  # seed 2 of A1, and both of A4; E has not run
     assert note.code == "ablate heads RUN_ID"
+
+
+def test_heads_of_a_row_of_which_a_seed_diverged_are_marked(table: Table) -> None:
+    made = heads.section(diverged(table, "A1"), FOUND)
+    assert made is not None
+    cells = made.columns[2].cells
+    assert [cell.text for cell in cells] == ["1.25", "2.00§", "–", "–"]
+    assert cells[1].meaning.endswith("mean of 1 of 3 seeds, seed 9 diverged")
 
 
 def test_unlike_numbers_of_sentences_are_told(table: Table) -> None:

@@ -1,7 +1,6 @@
 """Buckets hold every sentence once; a bucket's score is sacreBLEU's of its sentences."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from analysis.rates import known
 from analysis.tables import Table
 from lit_transformer import scoring
 from tests.analysis.evident import Made, heading, made
+from tests.analysis.example import diverged
 from tests.analysis.test_verification import small
 
 
@@ -107,15 +107,6 @@ def test_within_and_beyond_are_the_pairs_that_training_takes_and_leaves(
     assert sizes == [kept, len(both) - kept]
     assert set(section.content["beyond"]["valid"]) == {"alibi", "all-lengths"}
     assert "Trained on all lengths: all-lengths" in section.notes[0].text
-
-
-def diverged(table: Table, arm: str) -> Table:
-    """The same, of whose row a seed more has diverged."""
-    rows = []
-    for row in table.rows:
-        lost = row.slots[0]._replace(seed=9, run=row.runs[0]._replace(kind="diverged"))
-        rows.append(row._replace(slots=(*row.slots, lost)) if row.arm == arm else row)
-    return replace(table, rows=tuple(rows))
 
 
 @pytest.mark.parametrize(

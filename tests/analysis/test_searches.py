@@ -134,3 +134,5 @@ def test_a_row_of_which_a_seed_diverged_has_no_gain():
     assert section is not None
     (gains,) = [column for column in section.columns if column.name == "gain"]
     assert [cell.text for cell in gains.cells] == ["+3.00", "–", "–"]
+    (best,) = [column for column in section.columns if column.name == "at_its_best"]
+    assert [cell.text.endswith("§") for cell in best.cells] == [False, True, False]

@@ -11,7 +11,7 @@ from analysis.sections import Section
 from analysis.table2 import Place
 from analysis.tables import Table
 from experiments.study import expand, load_setting, load_study
-from tests.analysis.example import heading, run, stored
+from tests.analysis.example import diverged, heading, run, stored
 from tests.analysis.test_latex import compiled
 
 PAPER = """
@@ -51,6 +51,12 @@ def cells(section: Section) -> dict[str, list[str]]:
 
 def words(section: Section) -> str:
     return "\n".join(f"{note.mark} {note.text}" for note in section.notes)
+
+
+def test_what_is_left_of_a_row_that_diverged_is_marked() -> None:
+    ours = cells(made(diverged(table_of("grammar", 30), "big")))
+    assert [text for text in ours["grammar.test.averaged.bleu"] if text] == ["30.00", "31.00§"]
+    assert [text for text in ours["grammar.cost.flops"] if text] == ["3.0·10¹⁴", "6.0·10¹⁴§"]
 
 
 @pytest.fixture(scope="module")

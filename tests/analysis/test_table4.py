@@ -4,7 +4,7 @@ from analysis import published, table4, tables
 from analysis.sections import Section
 from analysis.tables import Table
 from experiments.study import expand, load_setting, load_study
-from tests.analysis.example import heading, run, stored
+from tests.analysis.example import diverged, heading, run, stored
 
 
 def table_of(name: str, f1: float) -> Table:
@@ -39,6 +39,13 @@ def test_other_settings_follow_the_paper_s_rows() -> None:
     assert ours == ["Transformer (4 layers)", "grammar-trees", "", "79.00", "80.00"]
     assert section.blocks[-1] == (12,)
     assert "no figure compares with those of the Penn Treebank" in section.notes[1].text
+
+
+def test_what_is_left_of_a_row_that_diverged_is_marked() -> None:
+    table = table_of("wsj", 91.0)
+    section = table4.section([diverged(table, table.base.arm)], published.load())
+    (ours,) = [line for line in lines(section) if line[3]]
+    assert ours[3:] == ["90.00§", "91.00§"]
 
 
 def test_a_setting_without_section_23_has_a_dash() -> None:

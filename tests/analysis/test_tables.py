@@ -124,6 +124,9 @@ def test_what_diverged_is_shown_as_a_result_and_mixed_into_no_mean():
     table = built(six, records)
     columns = {column.name: [cell.text for cell in column.cells] for column in main_columns(table)}
     assert columns["valid.bleu"] == ["31.00", "34.00§", "diverged"]
+    (scores,) = [column.cells for column in main_columns(table) if column.name == "valid.bleu"]
+    assert scores[1].meaning.endswith("; mean of 2 of 3 seeds, seed 2 diverged")
+    assert scores[2].meaning == "no finished run; seeds 1, 2, 3 diverged"
     assert columns["difference.bleu"] == ["", "–", "–"]
     assert columns["verdict"] == ["", "diverged", "diverged"]
     assert columns["seeds"] == ["3", "2 of 3, diverged 1", "0 of 3, diverged 3"]

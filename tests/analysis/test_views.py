@@ -7,7 +7,7 @@ import pytest
 
 from analysis import tables, views
 from analysis.tables import Table
-from tests.analysis.example import curve, heading, run, stored, trials
+from tests.analysis.example import curve, diverged, heading, run, stored, trials
 
 STEPS = 800
 """Of every arm here."""
@@ -135,6 +135,16 @@ def test_all_seeds_of_an_arm_are_read_at_one_update() -> None:
     found = read(table, points, "C5", "seconds")
     assert found.step == 800
     assert found.measures["valid.curve_bleu"].seeds == (1, 2)
+
+
+def test_a_reading_without_the_seed_that_diverged_is_marked() -> None:
+    table = table_of(seeds=(1, 2))
+    section = views.section(diverged(table, "C5"), histories(table, CURVES))
+    assert section is not None
+    for column in section.columns[1:]:
+        base, c5 = column.cells
+        assert (base.text[-1] == "§", c5.text[-1]) == (False, "§")
+        assert c5.meaning.endswith("mean of 2 of 3 seeds, seed 9 diverged")
 
 
 def test_greedy_search_and_first_sentences_are_said() -> None:
