@@ -3,9 +3,13 @@
 Two rows are ordered by the means over their seeds. A disagreement is beyond noise where both
 metrics tell the two rows apart, each its own way: the larger of the two p-values is that of the
 pair, corrected over all pairs of the table.
+
+Of a search one order alone matters: whether another metric would have had it choose otherwise. Its
+best by BLEU stands against every other suggestion, and the largest of all these differences is what
+has to be beyond noise, however many there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -15,7 +19,7 @@ from analysis.columns import NOTHING, Cell, Column, Symbol, signed
 from analysis.notes import Note
 from analysis.sections import Section
 from analysis.sentence_counts import SCORERS, Runs, sentences
-from analysis.sentences import Resampled, compare, resampled, weights
+from analysis.sentences import Floats, Resampled, compare, resampled, weights
 from analysis.significance import LEVEL, holm
 from analysis.tables import Table
 from analysis.verdicts import digits, probability
@@ -24,6 +28,10 @@ from lit_transformer.scoring import METRICS, Scored
 MAIN, OTHERS = "bleu", ("chrf", "ter")
 MOST_SHOWN = 30
 """Pairs that are listed; the rest is counted."""
+
+
+Scores = Mapping[tuple[str, str], Resampled]
+"""By arm and metric, turned so that higher is better."""
 
 
 class Difference(NamedTuple):
@@ -44,6 +52,13 @@ class Pair(NamedTuple):
     worse: str
     by: Mapping[str, Difference]
     """Metric -> difference."""
+    chosen: bool
+    """Whether a search has chosen the first by BLEU, which says nothing of noise then."""
+
+    def p(self, metric: str) -> float:
+        """That both metrics tell the two apart; where BLEU has chosen, that the other one does."""
+        other = self.by[metric].p
+        return other if self.chosen else max(self.by[MAIN].p, other)
 
     def is_reversed(self, metric: str) -> bool:
         return self.by[MAIN].value > 0 > self.by[metric].value
@@ -57,40 +72,54 @@ def sections(table: Table, read: Mapping[Scored, Runs]) -> list[Section]:
     runs = {arm: of_arms[arm] for arm in whole if of_arms.get(arm)}
     if table.task != "translation" or len(runs) < 2:
         return []
-    found = pairs(runs)
-    beyond = {metric: beyond_noise(found, metric) for metric in OTHERS}
+    scored = resampled_scores(runs)
+    if table.is_search:
+        found = with_the_best(scored, runs)
+        beyond = {metric: beyond_choice(found, scored, metric) for metric in OTHERS}
+    else:
+        found = pairs(scored, runs)
+        beyond = {metric: beyond_noise(found, metric) for metric in OTHERS}
     apart = [pair for pair in found if any(pair.is_reversed(metric) for metric in OTHERS)]
     apart.sort(key=lambda pair: -max(_strength(pair, metric) for metric in OTHERS))
     return [_summary(table, found, beyond), *([_listed(table, apart, beyond)] if apart else [])]
 
 
-def pairs(runs: Runs) -> list[Pair]:
-    """Every two arms by every metric."""
+def resampled_scores(runs: Runs) -> Scores:
+    """The resamples are common to all arms."""
     first = next(one for some in runs.values() for one in some.values())
     drawn = weights(sentences(first))
-    scored = {
+    return {
         (arm, metric): _turned(
             resampled([one[metric] for one in some.values()], drawn, SCORERS[metric]), metric
         )
         for arm, some in runs.items()
         for metric in (MAIN, *OTHERS)
     }
-    found = []
-    for one, other in combinations(runs, 2):
-        by = {m: _difference(scored[one, m], scored[other, m]) for m in (MAIN, *OTHERS)}
-        if by[MAIN].value >= 0:
-            found.append(Pair(one, other, by))
-        else:
-            found.append(Pair(other, one, {m: _mirrored(some) for m, some in by.items()}))
-    return found
+
+
+def pairs(scored: Scores, arms: Iterable[str]) -> list[Pair]:
+    """Every two arms by every metric."""
+    return [_pair(scored, one, other, chosen=False) for one, other in combinations(arms, 2)]
+
+
+def with_the_best(scored: Scores, arms: Iterable[str]) -> list[Pair]:
+    """The arm that BLEU puts first, with every other."""
+    best, *rest = sorted(arms, key=lambda arm: -scored[arm, MAIN].scores_R.mean())
+    return [_pair(scored, best, arm, chosen=True) for arm in rest]
+
+
+def _pair(scored: Scores, one: str, other: str, chosen: bool) -> Pair:
+    by = {m: _difference(scored[one, m], scored[other, m]) for m in (MAIN, *OTHERS)}
+    if by[MAIN].value >= 0:
+        return Pair(one, other, by, chosen)
+    return Pair(other, one, {m: _mirrored(some) for m, some in by.items()}, chosen)
 
 
 def beyond_noise(found: Sequence[Pair], metric: str) -> dict[tuple[str, str], float]:
     """p of each reversed pair by this metric, after Holm's correction over all pairs."""
     keys = {f"{number}": pair for number, pair in enumerate(found)}
     p_values = {
-        key: max(pair.by[MAIN].p, pair.by[metric].p) if pair.is_reversed(metric) else 1.0
-        for key, pair in keys.items()
+        key: pair.p(metric) if pair.is_reversed(metric) else 1.0 for key, pair in keys.items()
     }
     corrected = holm(p_values)
     return {
@@ -98,6 +127,30 @@ def beyond_noise(found: Sequence[Pair], metric: str) -> dict[tuple[str, str], fl
         for key, pair in keys.items()
         if pair.is_reversed(metric)
     }
+
+
+def beyond_choice(
+    found: Sequence[Pair], scored: Scores, metric: str
+) -> dict[tuple[str, str], float]:
+    """p of each reversed pair with the best: how often the largest difference of all pairs would be
+    as large, in deviations, if the best were as good as each (White 2000, a reality check)."""
+    apart_PN = np.stack([_noise(scored[p.better, metric], scored[p.worse, metric]) for p in found])
+    deviations_P = apart_PN.std(1)
+    deviations_P[deviations_P == 0] = np.inf  # equal texts
+    largest_N = np.abs(apart_PN / deviations_P[:, None]).max(0)
+    beyond = {}
+    for pair, deviation in zip(found, deviations_P, strict=True):
+        if pair.is_reversed(metric):
+            as_large = (largest_N >= -pair.by[metric].value / deviation).sum()
+            beyond[pair.better, pair.worse] = float((as_large + 1) / (len(largest_N) + 1))
+    return beyond
+
+
+def _noise(one: Resampled, other: Resampled) -> Floats:
+    """What resamples add to the difference of the means (N)."""
+    apart_N = one.scores_RN.mean(0) - other.scores_RN.mean(0)
+    noise_N: Floats = apart_N - apart_N.mean()
+    return noise_N
 
 
 def _turned(found: Resampled, metric: str) -> Resampled:
@@ -122,7 +175,7 @@ def _mirrored(one: Difference) -> Difference:
 
 
 def _strength(pair: Pair, metric: str) -> float:
-    return -max(pair.by[MAIN].p, pair.by[metric].p) if pair.is_reversed(metric) else -2.0
+    return -pair.p(metric) if pair.is_reversed(metric) else -2.0
 
 
 def _summary(
@@ -152,20 +205,31 @@ def _summary(
         )
         for key, head in heads.items()
     ]
-    text = (
-        f"Every two rows, ordered by their means on {table.scored}: how often the metric orders "
-        "them otherwise than BLEU. Beyond noise: both metrics tell the two apart, each its own "
-        "way, over seeds and resampled sentences (with one seed: over sentences, of these very "
-        f"models), Holm's correction over all pairs, level {100 * LEVEL:g} %."
-    )
     return Section(
         name="metrics",
         title="Where metrics disagree on the order of rows",
         leads=False,
         columns=(Column("arm", "metric", NOTHING, Symbol("against BLEU", "", ""), names), *columns),
         blocks=((0, 1),),
-        notes=(Note("", text, ""),),
+        notes=(Note("", _asked(table, found), ""),),
         content={"score": table.scored, "counts": counts},
+    )
+
+
+def _asked(table: Table, found: Sequence[Pair]) -> str:
+    if table.is_search:
+        best = found[0].better
+        return (
+            f"Would the search have chosen otherwise? {best}, which BLEU puts first on "
+            f"{table.scored}, with each other row: how many the metric puts before it. Beyond "
+            "noise: over resampled sentences, of these very models, more than the largest of so "
+            f"many differences by chance, level {100 * LEVEL:g} %."
+        )
+    return (
+        f"Every two rows, ordered by their means on {table.scored}: how often the metric orders "
+        "them otherwise than BLEU. Beyond noise: both metrics tell the two apart, each its own "
+        "way, over seeds and resampled sentences (with one seed: over sentences, of these very "
+        f"models), Holm's correction over all pairs, level {100 * LEVEL:g} %."
     )
 
 
@@ -187,7 +251,7 @@ def _listed(
         columns.append(Column("ours", metric, top, Symbol("95 %", "", "over sentences"), cells))
         if metric != MAIN:
             told = tuple(_p_cell(beyond[metric].get((pair.better, pair.worse))) for pair in shown)
-            head = Symbol("p otherwise", "", "that both tell the two apart, corrected")
+            head = Symbol("p otherwise", "", "of the other order, corrected for all pairs")
             columns.append(Column("ours", f"{metric}.p", top, head, told))
     text = (
         "Rows that BLEU orders one way and chrF2 or TER the other, the least doubtful first; Δ "

@@ -56,8 +56,8 @@ def summary(table: Table) -> str:
     """`20 rows, seeds 1 and 2: 38 of 40 trials finished`."""
     diverged = f", {len(table.diverged)} diverged" if table.diverged else ""
     return (
-        f"{_count(len(table.rows), 'row')}, {_seeds(table)}: "
-        f"{table.finished} of {_count(table.trials, 'trial')} finished{diverged}"
+        f"{count(len(table.rows), 'row')}, {_seeds(table)}: "
+        f"{table.finished} of {count(table.trials, 'trial')} finished{diverged}"
     )
 
 
@@ -125,7 +125,7 @@ def other_base(departures: Mapping[str, tuple[Scalar, Scalar]]) -> list[str]:
     if sizes:
         reasons.append(f"other sizes (base: {values(sizes)})")
     if others:
-        reasons.append(f"{_count(others, 'other key')} of the base model set otherwise")
+        reasons.append(f"{count(others, 'other key')} of the base model set otherwise")
     return reasons
 
 
@@ -187,7 +187,7 @@ def _missing(table: Table) -> list[Note]:
     if not table.missing:
         return []
     named = [f"{arm} seed {slot.seed} ({_state(slot.state)})" for arm, slot in table.missing]
-    text = f"{len(named)} of {_count(table.trials, 'trial')} unfinished: {_some(named)}."
+    text = f"{len(named)} of {count(table.trials, 'trial')} unfinished: {_some(named)}."
     return [Note("", f"{text} This completes the table:", table.heading.command)]
 
 
@@ -209,7 +209,7 @@ def _commits(table: Table) -> list[Note]:
     if len(commits) > 1:
         found.append(Note("", f"The runs are of {len(commits)} commits: {_some(commits)}.", ""))
     if dirty:
-        text = f"{_count(dirty, 'run')} with changes that were not committed."
+        text = f"{count(dirty, 'run')} with changes that were not committed."
         found.append(Note("", text, ""))
     return found
 
@@ -230,5 +230,6 @@ def _state(state: str) -> str:
     return state.replace("_", " ")
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """`1 row`, `3 rows`."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

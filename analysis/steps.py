@@ -13,7 +13,7 @@ from analysis.columns import (
     signed,
     value,
 )
-from analysis.notes import Note
+from analysis.notes import Note, count
 from analysis.sections import Section
 from analysis.significance import LEVEL, MARGIN, Verdict
 from analysis.tables import Row, Table, judged
@@ -114,8 +114,8 @@ def _told(
     text = "Each row has the changes of the row before it and its own, and is compared with it."
     if tested:
         text += (
-            f" Verdicts: as in the study's rows, corrected over {tested} steps, level "
-            f"{100 * LEVEL:g} %, margin {MARGIN:g} points."
+            f" Verdicts: as in the study's rows, corrected over {count(tested, 'step')}, "
+            f"level {100 * LEVEL:g} %, margin {MARGIN:g} points."
         )
     elif found:
         text += " Verdicts need two seeds of both rows."

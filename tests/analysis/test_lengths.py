@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,22 @@ import pytest
 from analysis import assembly, extrapolation, lengths, metrics, sentence_counts, tokenizations
 from analysis.evidence import SECTIONS
 from analysis.lengths import cuts, ends
-from analysis.metrics import MAIN, OTHERS, beyond_noise, pairs
+from analysis.metrics import (
+    MAIN,
+    OTHERS,
+    beyond_choice,
+    beyond_noise,
+    pairs,
+    resampled_scores,
+    with_the_best,
+)
 from analysis.rates import known
+from analysis.sentence_counts import Runs
 from analysis.tables import Table
 from lit_transformer import scoring
 from tests.analysis.evident import Made, heading, made
 from tests.analysis.example import diverged
+from tests.analysis.searching import search_table, searched
 from tests.analysis.test_verification import small
 
 
@@ -167,7 +178,7 @@ def test_metrics_that_order_two_rows_each_its_own_way_disagree_beyond_noise() ->
         "exact": {1: counts_of(exact, references)},
         "nearly": {1: counts_of(nearly, references)},
     }
-    (pair,) = pairs(runs)
+    (pair,) = pairs(resampled_scores(runs), runs)
     assert (pair.better, pair.worse) == ("exact", "nearly")
     assert pair.by[MAIN].value == pytest.approx(
         scoring.bleu(exact, references) - scoring.bleu(nearly, references)
@@ -185,7 +196,8 @@ def test_metrics_that_order_two_rows_each_its_own_way_disagree_beyond_noise() ->
 def test_equal_translations_are_no_disagreement() -> None:
     references = ["a b c d e f", "g h i j k"]
     same = counts_of(["a b c d e", "g h j k"], references)
-    (pair,) = pairs({"one": {1: same}, "other": {1: same}})
+    runs = {"one": {1: same}, "other": {1: same}}
+    (pair,) = pairs(resampled_scores(runs), runs)
     assert not any(pair.is_reversed(metric) for metric in OTHERS)
 
 
@@ -203,10 +215,60 @@ def test_noise_is_not_called_disagreement() -> None:
         ]
 
     runs = {arm: {1: counts_of(worse(), references)} for arm in "abcdef"}
-    found = pairs(runs)
+    scored = resampled_scores(runs)
+    found = pairs(scored, runs)
     assert len(found) == 15
+    chosen = with_the_best(scored, runs)
+    assert len(chosen) == 5
     for metric in OTHERS:
         assert all(p >= 0.05 for p in beyond_noise(found, metric).values())
+        assert all(p >= 0.05 for p in beyond_choice(chosen, scored, metric).values())
+
+
+def suggested(count: int) -> Runs:
+    """Of many rows the one that BLEU puts first, and one that chrF2 puts before it."""
+    chance = np.random.default_rng(3)
+    words = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot")
+    references = [" ".join(f"{word * 3}{n}" for word in words) for n in range(60)]
+    lines = {
+        "t0": [" ".join(line.split()[:4]) for line in references],
+        "t1": [" ".join(word[:-1] + "x" for word in line.split()) for line in references],
+    }
+    for number in range(2, count):
+        lines[f"t{number}"] = [
+            " ".join(w if chance.random() > 0.4 else "x" for w in line.split()[:3])
+            for line in references
+        ]
+    return {arm: {1: counts_of(texts, references)} for arm, texts in lines.items()}
+
+
+def test_of_two_suggestions_the_other_metric_s_p_is_that_of_the_pair() -> None:
+    runs = suggested(2)
+    scored = resampled_scores(runs)
+    (pair,) = with_the_best(scored, runs)
+    assert (pair.better, pair.is_reversed("chrf")) == ("t0", True)
+    assert beyond_choice([pair], scored, "chrf") == {("t0", "t1"): pair.by["chrf"].p}
+
+
+def test_a_choice_that_another_metric_contradicts_is_told_among_any_number() -> None:
+    runs = suggested(60)
+    scored = resampled_scores(runs)
+    found = with_the_best(scored, runs)
+    assert len(found) == 59
+    assert all(p >= 0.05 for p in beyond_noise(found, "chrf").values())  # 59 / 1001
+    beyond = beyond_choice(found, scored, "chrf")
+    assert [pair for pair, p in beyond.items() if p < 0.05] == [("t0", "t1")]
+
+
+def test_of_a_search_rows_are_held_against_its_best_alone() -> None:
+    table = search_table(searched(["score"]))
+    arms = [row.arm for row in table.rows if row.runs]
+    runs = dict(zip(arms, suggested(len(arms)).values(), strict=True))
+    summary, *listed = metrics.sections(table, {"valid": runs})
+    counts: Any = summary.content["counts"]
+    assert counts["chrf"] == {"pairs": len(arms) - 1, "reversed": 1, "beyond_noise": 1}
+    assert f"otherwise? {arms[0]}, which BLEU puts first on valid" in summary.notes[0].text
+    assert listed[0].columns[0].cells[0].text == f"{arms[0]} > {arms[1]}"
 
 
 def test_the_sections_say_how_far_metrics_agree(source: Made, table: Table) -> None:

@@ -76,6 +76,7 @@ def test_steps_are_tested_and_corrected_among_themselves() -> None:
         assert row["verdict"]["p"] == pytest.approx(corrected[row["arm"]], rel=1e-5)
         assert row["after"] == WALK[row["arm"]][0]
     assert rows[2]["changed"] == {"model.norm": "post"}
+    assert "corrected over 3 steps, level 5 %" in section.notes[0].text
 
 
 def test_the_steps_add_up_to_the_whole() -> None:
@@ -108,7 +109,7 @@ def test_rows_whose_seeds_scores_have_chosen_are_not_tested_again() -> None:
     assert [bool(word) for word in found["verdict"]] == [False, True, False, False]
     rows: Any = section.content["rows"]
     assert [row["verdict"] is None for row in rows] == [False, True, True]
-    assert "corrected over 1 steps" in section.notes[0].text
+    assert "corrected over 1 step, level 5 %" in section.notes[0].text
     assert "until decided have no test" in section.notes[0].text
 
 
