@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -1051,6 +1052,36 @@ def test_a_search_prunes_trials_on_two_devices(toy: Toy, tmp_path: Path) -> None
     (journal,) = (tmp_path / "mlruns" / "searches" / "hunt" / "toy").glob("*.jsonl")
     ends = [line["end"] for line in read_lines(journal) if line["event"] == "told"]
     assert ends == ["pruned", "pruned"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `cluster`")
+def test_a_search_on_a_cluster_prunes_and_goes_on_after_ctrl_c(toy: Toy, tmp_path: Path) -> None:
+    study = tmp_path / "hunt.yaml"
+    pruner = "pruner: {name: threshold, options: {lower: 101.0, n_warmup_steps: 40}}"  # all of them
+    content = SEARCH.replace("trials: 4", "trials: 3").replace(
+        "train.steps: 40", "train.steps: 1000"
+    )
+    study.write_text(re.sub("pruner: .*", pruner, content))
+    words = [study, "--setting", toy.setting, "--root", tmp_path, "--runner", "ray"]
+    stopped = Started("sweep", *words, "--at-once", 1)
+    wait_for(lambda: files(tmp_path, "metrics.jsonl"))
+    stopped.to_the_group(signal.SIGINT)
+    assert stopped.wait().status == 130
+    assert stopped.vanishes(), stopped.left()
+    (first,) = [Record(path.parent) for path in files(tmp_path, "lock")]
+    assert first.state().kind == "killed"
+    again = Started("sweep", *words, "--at-once", 2)
+    again.wait()
+    assert again.vanishes(), again.left()
+    records = [Record(path.parent) for path in files(tmp_path, "lock")]
+    assert [record.state().kind for record in records] == ["pruned"] * 3
+    assert sorted(record.state().attempts for record in records) == [1, 1, 2]
+    assert first.state().attempts == 2
+    (journal,) = (tmp_path / "mlruns" / "searches" / "hunt" / "toy").glob("*.jsonl")
+    for event in ("asked", "told"):
+        numbers = [line["number"] for line in read_lines(journal) if line["event"] == event]
+        assert sorted(numbers) == [0, 1, 2]
 
 
 # Failures
