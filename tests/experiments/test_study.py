@@ -25,6 +25,7 @@ from experiments.study import (
 )
 from lit_transformer.config import DataConfig, RunConfig, TrainConfig
 from lit_transformer.config_io import ConfigError, Given, build, flatten, keys, parse_set
+from lit_transformer.data import corpora, vocab
 
 # The paper's Table 3 with inherited cells filled in:
 # id, group, N, d_model, d_ff, h, d_k, d_v, P_drop, eps_ls, steps.
@@ -168,6 +169,21 @@ def test_every_shipped_study_expands_in_every_shipped_setting(study: str, settin
         return
     trials = expand(load_study(study), load_setting(setting), [1, 2], [], {})
     assert len({trial.digest for trial in trials}) == len(trials)
+
+
+@pytest.mark.slow
+def test_every_vocabulary_of_a_study_can_be_made_of_the_built_in_corpus(tmp_path: Path) -> None:
+    setting, made = load_setting("grammar"), set()
+    for name in shipped("studies"):
+        study = load_study(name)
+        if study.search or name == "parsers":
+            continue
+        for trial in expand(study, setting, [1], [], {}):
+            data = trial.config.data
+            words = vocab.train(corpora.prepare(data, tmp_path), data, tmp_path)
+            assert len(words) == data.vocabulary_size, trial.title
+            made.add((data.tokenizer, data.vocabulary_size))
+    assert {tokenizer for tokenizer, _ in made} == {"bpe", "unigram"}
 
 
 @pytest.mark.parametrize("setting", OF_ONES_OWN)
