@@ -1,4 +1,4 @@
-"""A sweep on two hosts, of which one is killed: deploy/README.md's own commands, with Ray,
+"""A sweep on two hosts, of which one is killed: docs/cluster.md's own commands, with Ray,
 PostgreSQL and MLflow's server as they are.
 
 The hosts are network namespaces of this machine, each with an address and a host name of its own.
@@ -46,8 +46,8 @@ def missing() -> str:
 
 
 def steps_of_the_page() -> dict[int, str]:
-    """The commands of deploy/README.md, by the number of their heading."""
-    page = (checkout.HERE / "deploy" / "README.md").read_text("utf-8")
+    """The commands of docs/cluster.md, by the number of their heading."""
+    page = (checkout.HERE / "docs" / "cluster.md").read_text("utf-8")
     found = re.findall(r"^## (\d)\. [^\n]*\n.*?^```bash\n(.*?)^```$", page, re.M | re.S)
     return {int(number): body for number, body in found}
 
