@@ -57,7 +57,7 @@ def text(survey: Survey, width: int | None) -> str:
 
 def write(survey: Survey, folder: Path) -> dict[str, Path]:
     """complexity.md, .csv, .json, .html and a picture for each measure -> format: file."""
-    pictures = {name: _panels(survey, name) for name in PICTURES}
+    pictures = {name: panels(survey, name) for name in PICTURES}
     texts = {
         "md": text(survey, None),
         "csv": csv_text(survey),
@@ -65,8 +65,8 @@ def write(survey: Survey, folder: Path) -> dict[str, Path]:
         "html": _page(survey, pictures),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, panels in pictures.items():
-        for panel in panels:
+    for name, drawn in pictures.items():
+        for panel in drawn:
             title = f"{PICTURES[name]}; {panel.title}"
             words = re.sub(r"[^a-z0-9]+", "-", f"{name}-{panel.title}".lower())
             report.replace(folder / f"{words}.svg", svg.alone(panel.svg, title, panel.key))
@@ -149,9 +149,9 @@ def _page(survey: Survey, pictures: dict[str, list[Panel]]) -> str:
             others=[(cells, report.tops(cells.columns))],
             winners=winners(survey),
             pictures=[
-                (PICTURES[name], [panel._replace(svg=Markup(panel.svg)) for panel in panels])
-                for name, panels in pictures.items()
-                if panels
+                (PICTURES[name], [panel._replace(svg=Markup(panel.svg)) for panel in drawn])
+                for name, drawn in pictures.items()
+                if drawn
             ],
             provenance={
                 "Commands": "; ".join(dict.fromkeys(one["command"] for one in survey.runs)),
@@ -171,8 +171,8 @@ def _page(survey: Survey, pictures: dict[str, list[Panel]]) -> str:
     )
 
 
-def _panels(survey: Survey, name: str) -> list[Panel]:
-    """One for each width, on the same scales."""
+def panels(survey: Survey, name: str) -> list[Panel]:
+    """Of a name of PICTURES: one for each width, on the same scales and with the same key."""
     drawn = [p for p in survey.points.values() if MEASURES[name][1](p) > 0]
     values = [MEASURES[name][1](point) * SCALES[name] for point in drawn]
     if not values:

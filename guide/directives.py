@@ -1,5 +1,6 @@
 """What pages write to show a report: directives `study`, `rows`, `section-of`, `plot`, `outcome`
-and `claims`, and the role `value`.
+and `claims`, and the role `value`; `layer-types` for Table 1, and for what was measured of it
+`measured`, `exponents`, `crossings`, `fastest`, `paths` and `layer-times`.
 
     ```{rows} positions-grammar
     :columns: arm label score verdict
@@ -17,15 +18,32 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from analysis.complexity import Survey
 from analysis.rebuilding import Rebuilt
-from guide import fragments, pictures, reports
+from guide import fragments, layers, pictures, reports
 from guide.reports import RESULTS, GuideError
 from guide.words import WORDS, Language, Words
+from lit_transformer.complexity.record import FILE
 
 Options = dict[str, Callable[[str], Any]]
 
 
-class OfReport(SphinxDirective):
+class Shown(SphinxDirective):
+    """A directive that says something in the page's language."""
+
+    @property
+    def words(self) -> Words:
+        return WORDS[cast(Language, self.config.language)]
+
+    def listed(self, option: str) -> list[str]:
+        """The words of an option; none where it is not given."""
+        return str(self.options.get(option, "")).split()
+
+    def markdown(self, text: str) -> list[nodes.Node]:
+        return list(self.parse_text_to_nodes(text))
+
+
+class OfReport(Shown):
     """A directive whose argument is a report."""
 
     required_arguments = 1
@@ -46,17 +64,6 @@ class OfReport(SphinxDirective):
     def pending(self, name: str) -> list[nodes.Node]:
         """Nothing: the page's `study` says that there is nothing to see yet."""
         return []
-
-    @property
-    def words(self) -> Words:
-        return WORDS[cast(Language, self.config.language)]
-
-    def listed(self, option: str) -> list[str]:
-        """The words of an option; none where it is not given."""
-        return str(self.options.get(option, "")).split()
-
-    def markdown(self, text: str) -> list[nodes.Node]:
-        return list(self.parse_text_to_nodes(text))
 
     def _depend(self, name: str) -> None:
         """The page is built anew when the report has changed."""
@@ -141,12 +148,81 @@ class Claims(OfReport):
         return self.markdown(fragments.claims(report, self.words))
 
 
-class LayerTypes(SphinxDirective):
+class LayerTypes(Shown):
     """The paper's Table 1."""
 
     def run(self) -> list[nodes.Node]:
-        words = WORDS[cast(Language, self.config.language)]
-        return list(self.parse_text_to_nodes(fragments.layer_types(words)))
+        return self.markdown(fragments.layer_types(self.words))
+
+
+class OfSurvey(Shown):
+    """A directive whose argument is a folder of `ablate complexity`."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        try:
+            survey = reports.measured(name, RESULTS)
+            self.env.note_dependency(str(RESULTS / name / FILE))
+            return self.show(name, survey)
+        except GuideError as error:
+            raise self.error(str(error)) from None
+
+    def show(self, name: str, survey: Survey) -> list[nodes.Node]:
+        raise NotImplementedError
+
+
+class Measured(OfSurvey):
+    """What was measured, and where the whole report is."""
+
+    def show(self, name: str, survey: Survey) -> list[nodes.Node]:
+        words = self.words
+        whole = f"[{words.whole}](path:/results/{name}/complexity.html)"
+        return self.markdown(f"{layers.provenance(survey, words)} {whole}.")
+
+
+class Exponents(OfSurvey):
+    """Fitted exponents beside the paper's O(.)."""
+
+    required_arguments = 2
+    option_spec: ClassVar[Options] = {"columns": directives.unchanged}
+
+    def show(self, name: str, survey: Survey) -> list[nodes.Node]:
+        section, names = self.arguments[1], self.listed("columns")
+        return self.markdown(layers.exponents(survey, section, names, self.words))
+
+
+class Crossings(OfSurvey):
+    """From which length on self-attention is slower than what."""
+
+    def show(self, name: str, survey: Survey) -> list[nodes.Node]:
+        return self.markdown(layers.crossings(survey, self.words))
+
+
+class Fastest(OfSurvey):
+    """Which layer type is ahead at which length."""
+
+    def show(self, name: str, survey: Survey) -> list[nodes.Node]:
+        return self.markdown(layers.fastest(survey))
+
+
+class Paths(OfSurvey):
+    """Who waits for whom, and how far apart tokens are."""
+
+    def show(self, name: str, survey: Survey) -> list[nodes.Node]:
+        return self.markdown(layers.paths(survey, self.words))
+
+
+class LayerTimes(OfSurvey):
+    """Time by length, a picture for each width."""
+
+    option_spec: ClassVar[Options] = {"widths": directives.unchanged}
+
+    def show(self, name: str, survey: Survey) -> list[nodes.Node]:
+        panels = [f"d = {width}" for width in self.listed("widths")]
+        text = pictures.layer_times(survey, panels, self.words)
+        return [nodes.raw("", text, format="html")]
 
 
 class Value(SphinxRole):
@@ -180,5 +256,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("outcome", Outcome)
     app.add_directive("claims", Claims)
     app.add_directive("layer-types", LayerTypes)
+    app.add_directive("measured", Measured)
+    app.add_directive("exponents", Exponents)
+    app.add_directive("crossings", Crossings)
+    app.add_directive("fastest", Fastest)
+    app.add_directive("paths", Paths)
+    app.add_directive("layer-times", LayerTimes)
     app.add_role("value", Value())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Literal, assert_never
 
-from analysis import frontier, plots
+from analysis import complexity_report, frontier, plots
+from analysis.complexity import Survey
 from analysis.plots import Panel
 from analysis.rebuilding import Rebuilt
 from guide.reports import GuideError
@@ -44,9 +45,26 @@ def figures(report: Rebuilt, kind: Kind, panels: Sequence[str], words: Words) ->
     drawn = [panel for panel in drawn if panel.svg]
     if not drawn:
         raise GuideError(f"the report of {made.heading.study} has nothing to draw as {kind}")
+    return framed(title, "", drawn)
+
+
+def layer_times(survey: Survey, panels: Sequence[str], words: Words) -> str:
+    """What layer types take by length, a panel a width, as HTML; one key for all.
+
+    `panels`: titles of those that are shown; none: all.
+    """
+    drawn = _chosen(complexity_report.panels(survey, "training"), panels)
+    key = "".join(_named(*one) for one in drawn[0].key)
+    return framed(words.layer_times, key, [panel._replace(key=()) for panel in drawn])
+
+
+def framed(title: str, key: str, drawn: Sequence[Panel]) -> str:
+    """Panels side by side below their title; `key` is HTML."""
     inner = "\n".join(_figure(panel) for panel in drawn)
+    keys = f'<p class="picture-key">{key}</p>\n' if key else ""
     return (
-        f'<p class="picture-title">{escape(title)}</p>\n<div class="pictures">\n{inner}\n</div>\n'
+        f'<p class="picture-title">{escape(title)}</p>\n{keys}'
+        f'<div class="pictures">\n{inner}\n</div>\n'
     )
 
 
@@ -54,7 +72,7 @@ def _chosen(found: Sequence[Panel], panels: Sequence[str]) -> list[Panel]:
     known = [panel.title for panel in found]
     missing = [title for title in panels if title not in known]
     if missing:
-        raise GuideError(f"no curves {missing[0]}; there are {', '.join(known)}")
+        raise GuideError(f"no panel {missing[0]}; there are {', '.join(known)}")
     return [panel for panel in found if not panels or panel.title in panels]
 
 

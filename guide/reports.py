@@ -11,10 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from analysis import evidence, verification
+from analysis import complexity, evidence, verification
+from analysis.complexity import Survey
 from analysis.evidence import SUFFIX
 from analysis.rebuilding import Rebuilt, rebuild
 from analysis.sources import Unpacked
+from lit_transformer.complexity.record import FILE, Results
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -56,9 +58,7 @@ def studies(results: Path) -> dict[str, Study]:
 
 def read(name: str, results: Path) -> Rebuilt | None:
     """The report of a folder; None for one that has not been run yet."""
-    if not re.fullmatch(r"[\w+-]+", name):
-        raise GuideError(f"{name!r}: give the name of a folder in docs/results/")
-    path = results / name / f"report{SUFFIX}"
+    path = _folder(name, results) / f"report{SUFFIX}"
     if path.exists():
         return _rebuilt(path)
     known = studies(results)
@@ -69,6 +69,23 @@ def read(name: str, results: Path) -> Rebuilt | None:
         f"docs/results/{name}/{path.name} is missing: `make results` makes it, and the page may "
         f"name another; there are {there}"
     )
+
+
+def measured(name: str, results: Path) -> Survey:
+    """What `ablate complexity` measured into a folder."""
+    folder = _folder(name, results)
+    if not (folder / FILE).exists():
+        raise GuideError(
+            f"docs/results/{name}/{FILE} is missing: `ablate complexity --out docs/results/{name}` "
+            "measures it"
+        )
+    return complexity.read(Results(folder))
+
+
+def _folder(name: str, results: Path) -> Path:
+    if not re.fullmatch(r"[\w+-]+", name):
+        raise GuideError(f"{name!r}: give the name of a folder in docs/results/")
+    return results / name
 
 
 @cache

@@ -33,6 +33,13 @@ class Words(NamedTuple):
     frontier: str
     layers: tuple[str, str, str, str]
     """Above Table 1 of the paper."""
+    growth: Mapping[str, str]
+    """Above exponents, by the names of their columns."""
+    always: str
+    """At every length that was run."""
+    not_until: str
+    measured: str
+    layer_times: str
 
 
 EN = Words(
@@ -83,6 +90,22 @@ EN = Words(
     },
     frontier="{scorer} against counted operations; the line is what no row beats for as few",
     layers=("layer", "complexity", "sequential operations", "maximum path length"),
+    growth={
+        "layer": "layer",
+        "complexity": "paper",
+        "n": "n",
+        "counted": "operations, counted",
+        "forward": "time, forward",
+        "training": "time, forward and backward",
+        "memory": "memory",
+    },
+    always="every n",
+    not_until="not up to {length:,}",
+    measured=(
+        "{cells} layers and sizes on {device}, threads: {threads}, torch {torch} (commit "
+        "{commits}); beside {disturbed} of them other work took more than a tenth of the processor."
+    ),
+    layer_times="Milliseconds of a forward and a backward pass, by n; upright line: n = d",
 )
 
 KO = Words(
@@ -142,6 +165,22 @@ KO = Words(
     },
     frontier="연산량 대비 {scorer}. 선은 같은 연산량으로 더 높은 행이 없는 경계이다",
     layers=("층", "복잡도", "순차 연산", "최대 경로 길이"),
+    growth={
+        "layer": "층",
+        "complexity": "논문",
+        "n": "n",
+        "counted": "연산량(계산)",
+        "forward": "순전파 시간",
+        "training": "순전파+역전파 시간",
+        "memory": "메모리",
+    },
+    always="모든 n",
+    not_until="n = {length:,}까지는 없음",
+    measured=(
+        "층과 크기의 조합 {cells}개를 {device}에서 쟀다(스레드 {threads}개, torch {torch}, 커밋 "
+        "{commits}). 그중 {disturbed}개는 다른 작업이 프로세서를 10 % 넘게 쓰는 동안 잰 값이다."
+    ),
+    layer_times="순전파와 역전파에 걸린 시간(ms)을 n에 따라 그린 것. 세로선은 n = d",
 )
 
 WORDS: Mapping[Language, Words] = {"en": EN, "ko": KO}
