@@ -825,16 +825,14 @@ def explain(
 
     Nothing is trained or fetched. --out draws it like Figure 1 of the paper, in its own numbers.
     """
-    from experiments import explain_display, sweep
-    from lit_transformer.architecture import Sizes
+    from experiments import explain_display
 
     is_file = Path(what).suffix in (".yaml", ".yml")
     if out is not None and out.suffix not in (".svg", ".html"):
         raise _usage(f"--out {out}: a file that ends in .svg or .html")
     where = setting if is_file else setting or "wmt14-en-de"
     trial = _one_trial(what, where, recipe, seed, sets, root)
-    tokens = length or round(sweep.NOMINAL_LENGTH)
-    sizes = Sizes(trial.config.data.vocabulary_size, tokens, tokens)
+    sizes = explain_display.sizes_of(trial, length)
     title = what if is_file else f"{what} in {trial.setting}"
     if as_json:
         print(json.dumps(explain_display.as_object(trial, title, sizes), indent=1))
@@ -843,12 +841,10 @@ def explain(
         for line in explain_display.lines(trial, sizes):
             _say(line)
     if out is not None:
-        from lit_transformer import diagram
         from lit_transformer.record import write_bytes
 
-        draw = diagram.draw if out.suffix == ".svg" else diagram.page
-        about = explain_display.about(trial)
-        write_bytes(out, draw(title, about, trial.config.model, sizes).encode())
+        draw = explain_display.drawing if out.suffix == ".svg" else explain_display.page
+        write_bytes(out, draw(trial, title, sizes).encode())
         print(f"drawing: {out}", file=sys.stderr)
 
 

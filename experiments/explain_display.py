@@ -2,6 +2,8 @@
 
 from experiments.display import Columns
 from experiments.study import Trial
+from experiments.sweep import NOMINAL_LENGTH
+from lit_transformer import diagram
 from lit_transformer.architecture import Sizes, amount, boxes
 from lit_transformer.config import RunConfig
 from lit_transformer.config_io import as_yaml, differences
@@ -9,6 +11,12 @@ from lit_transformer.model import cost
 
 JSON_FORMAT = 1
 """Raised when a key of the JSON object is renamed or removed."""
+
+
+def sizes_of(trial: Trial, length: int | None) -> Sizes:
+    """`length`: tokens of a sentence on each side; None: those of a usual one."""
+    tokens = length or round(NOMINAL_LENGTH)
+    return Sizes(trial.config.data.vocabulary_size, tokens, tokens)
 
 
 def table(trial: Trial, sizes: Sizes) -> Columns:
@@ -40,6 +48,16 @@ def lines(trial: Trial, sizes: Sizes) -> list[str]:
         f"{amount(operations)} operations forward over a pair of {sizes.source} and "
         f"{sizes.target} tokens; a training step takes {cost.TRAINING_PASSES} times as many",
     ]
+
+
+def drawing(trial: Trial, title: str, sizes: Sizes) -> str:
+    """As SVG."""
+    return diagram.draw(title, about(trial), trial.config.model, sizes)
+
+
+def page(trial: Trial, title: str, sizes: Sizes) -> str:
+    """The drawing with all tensors, as HTML."""
+    return diagram.page(title, about(trial), trial.config.model, sizes)
 
 
 def about(trial: Trial) -> str:

@@ -1,6 +1,7 @@
 """What pages write to show a report: directives `study`, `rows`, `section-of`, `plot`, `outcome`
 and `claims`, and the role `value`; `layer-types` for Table 1, and for what was measured of it
-`measured`, `exponents`, `crossings`, `fastest`, `paths` and `layer-times`.
+`measured`, `exponents`, `crossings`, `fastest`, `paths` and `layer-times`; `attention-maps`, out of
+a report's page; `architecture`, which is drawn anew.
 
     ```{rows} positions-grammar
     :columns: arm label score verdict
@@ -11,6 +12,8 @@ and `claims`, and the role `value`; `layer-types` for Table 1, and for what was 
 """
 
 from collections.abc import Callable
+from html import escape
+from pathlib import Path
 from typing import Any, ClassVar, cast, get_args
 
 from docutils import nodes
@@ -20,10 +23,13 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from analysis.complexity import Survey
 from analysis.rebuilding import Rebuilt
-from guide import fragments, layers, pictures, reports
+from guide import architecture, fragments, layers, maps, pictures, reports
 from guide.reports import RESULTS, GuideError
 from guide.words import WORDS, Language, Words
+from lit_transformer.attention_maps import Part
 from lit_transformer.complexity.record import FILE
+from lit_transformer.config_io import ConfigError
+from lit_transformer.record import write_bytes
 
 Options = dict[str, Callable[[str], Any]]
 
@@ -148,6 +154,45 @@ class Claims(OfReport):
         return self.markdown(fragments.claims(report, self.words))
 
 
+class AttentionMaps(OfReport):
+    """What every head of a row looked at, out of the report's page."""
+
+    required_arguments = 3
+    option_spec: ClassVar[Options] = {"optional": directives.flag}
+
+    def show(self, name: str, report: Rebuilt) -> list[nodes.Node]:
+        _, arm, kind = self.arguments
+        part: Part = directives.choice(kind, get_args(Part))
+        page = RESULTS / name / "report.html"
+        found = maps.read(page, arm, part) if page.exists() else None
+        if found is None and "optional" not in self.options:
+            raise GuideError(f"docs/results/{name}/report.html has no attention maps")
+        if found is None:
+            return self.markdown(self.words.no_maps)
+        text = pictures.attention(found, arm, part, self.words)
+        return [nodes.raw("", text, format="html")]
+
+
+class Architecture(Shown):
+    """A row's model, in a setting, as `ablate explain` draws it."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        arm, setting = self.arguments
+        try:
+            drawing = architecture.drawing(arm, setting)
+        except ConfigError as error:
+            raise self.error(str(error)) from None
+        # A file of its own, since its style is for all of the page that it stands in.
+        file = f"{arm}-{setting}".replace("/", "-") + ".svg"
+        write_bytes(Path(self.env.app.outdir) / "_images" / file, drawing.encode())
+        address = "../" * self.env.docname.count("/") + f"_images/{file}"
+        name = escape(self.words.architecture.format(arm=arm, setting=setting))
+        text = f'<a class="drawing" href="{address}"><img src="{address}" alt="{name}"></a>'
+        return [nodes.raw("", text, format="html")]
+
+
 class LayerTypes(Shown):
     """The paper's Table 1."""
 
@@ -255,6 +300,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("plot", Plot)
     app.add_directive("outcome", Outcome)
     app.add_directive("claims", Claims)
+    app.add_directive("attention-maps", AttentionMaps)
+    app.add_directive("architecture", Architecture)
     app.add_directive("layer-types", LayerTypes)
     app.add_directive("measured", Measured)
     app.add_directive("exponents", Exponents)

@@ -8,8 +8,11 @@ from analysis import complexity_report, frontier, plots
 from analysis.complexity import Survey
 from analysis.plots import Panel
 from analysis.rebuilding import Rebuilt
+from guide import maps
+from guide.maps import Maps
 from guide.reports import GuideError
 from guide.words import Words
+from lit_transformer.attention_maps import Part
 
 Kind = Literal["differences", "perplexities", "curves", "perplexity-curves", "frontier"]
 
@@ -56,6 +59,18 @@ def layer_times(survey: Survey, panels: Sequence[str], words: Words) -> str:
     drawn = _chosen(complexity_report.panels(survey, "training"), panels)
     key = "".join(_named(*one) for one in drawn[0].key)
     return framed(words.layer_times, key, [panel._replace(key=()) for panel in drawn])
+
+
+def attention(found: Maps, arm: str, part: Part, words: Words) -> str:
+    """Every head small, and the one of the lowest entropy with its words, as HTML."""
+    layer, head = found.sharpest
+    name = words.one_head.format(layer=layer + 1, head=head + 1)
+    title = words.maps[part].format(sentence=found.sentence, arm=arm, seed=found.seed)
+    drawn = [
+        Panel(words.all_heads, maps.heads(found, words), ()),
+        Panel(name, maps.chosen(found, layer, head, name), ()),
+    ]
+    return framed(title, "", drawn)
 
 
 def framed(title: str, key: str, drawn: Sequence[Panel]) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from lit_transformer.attention_maps import Part
+
 Language = Literal["en", "ko"]
 
 
@@ -40,6 +42,15 @@ class Words(NamedTuple):
     not_until: str
     measured: str
     layer_times: str
+    architecture: str
+    """What a drawing of a model is called."""
+    maps: Mapping[Part, str]
+    """Above pictures of attention, by who looks at what."""
+    layer: str
+    """Its number in front of a line of heads."""
+    all_heads: str
+    one_head: str
+    no_maps: str
 
 
 EN = Words(
@@ -106,6 +117,25 @@ EN = Words(
         "{commits}); beside {disturbed} of them other work took more than a tenth of the processor."
     ),
     layer_times="Milliseconds of a forward and a backward pass, by n; upright line: n = d",
+    architecture="The model of {arm} in {setting}",
+    maps={
+        "encoder": (
+            "Where source tokens look in the source: sentence {sentence} of the valid part, {arm}, "
+            "seed {seed}"
+        ),
+        "decoder": (
+            "Where output tokens look among those before them: sentence {sentence} of the valid "
+            "part, {arm}, seed {seed}"
+        ),
+        "cross": (
+            "Where output tokens (rows) look in the source (columns): sentence {sentence} of the "
+            "valid part, {arm}, seed {seed}"
+        ),
+    },
+    layer="layer {layer}",
+    all_heads="every head",
+    one_head="layer {layer}, head {head}: the lowest entropy",
+    no_maps="*This report's page was made without attention maps.*",
 )
 
 KO = Words(
@@ -181,6 +211,16 @@ KO = Words(
         "{commits}). 그중 {disturbed}개는 다른 작업이 프로세서를 10 % 넘게 쓰는 동안 잰 값이다."
     ),
     layer_times="순전파와 역전파에 걸린 시간(ms)을 n에 따라 그린 것. 세로선은 n = d",
+    architecture="{setting} 설정의 {arm} 모델",
+    maps={
+        "encoder": "원문 토큰이 원문에서 보는 곳(검증 {sentence}번 문장, {arm}, 시드 {seed})",
+        "decoder": "출력 토큰이 앞선 출력에서 보는 곳(검증 {sentence}번 문장, {arm}, 시드 {seed})",
+        "cross": "출력 토큰(행)이 원문(열)에서 보는 곳(검증 {sentence}번 문장, {arm}, 시드 {seed})",
+    },
+    layer="{layer}층",
+    all_heads="모든 헤드",
+    one_head="{layer}층 {head}번 헤드: 엔트로피가 가장 낮은 헤드",
+    no_maps="*이 보고서 페이지에는 어텐션 지도가 없다.*",
 )
 
 WORDS: Mapping[Language, Words] = {"en": EN, "ko": KO}
