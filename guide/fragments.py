@@ -38,9 +38,10 @@ def section(report: Rebuilt, name: str, optional: bool, words: Words) -> str:
         return words.no_section
     if name not in found:
         raise GuideError(f"no section {name}; there are {', '.join(found) or 'none'}")
+    heads = {**words.beside, "arm": words.heads["arm"]}
     shown = [
-        column._replace(head=Symbol(words.heads["arm"], "", "")) if place == 0 else column
-        for place, column in enumerate(found[name].columns)
+        _titled(column, heads[column.name]) if column.name in heads else column
+        for column in found[name].columns
     ]
     rows = [number for block in found[name].blocks for number in block]
     return rendering.grid([_translated(column, words) for column in shown], [rows])
@@ -194,8 +195,11 @@ def _headed(column: Column, name: str, made: Table, words: Words) -> Column:
     text = words.heads.get(name, "").format(scorer=_scorer(made))
     if not text:
         return _translated(column, words)
-    renamed = column._replace(top=columns.NOTHING, head=Symbol(text, "", ""))
-    return _translated(renamed, words)
+    return _translated(_titled(column, text), words)
+
+
+def _titled(column: Column, text: str) -> Column:
+    return column._replace(top=columns.NOTHING, head=Symbol(text, "", ""))
 
 
 def _translated(column: Column, words: Words) -> Column:

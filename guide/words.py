@@ -13,6 +13,8 @@ class Words(NamedTuple):
 
     heads: Mapping[str, str]
     """Columns: what stands above them."""
+    beside: Mapping[str, str]
+    """The same of tables that stand beside a report's own."""
     verdicts: Mapping[str, str]
     """A table's words for how a row compares."""
     outcomes: Mapping[str, str]
@@ -71,6 +73,7 @@ EN = Words(
         "paper.difference": "paper: Δ BLEU",
         "paper.params": "paper: 10⁶ parameters",
     },
+    beside={},
     verdicts={},
     outcomes={},
     base="`{arm}` has {score} {scorer} over {seeds} seeds. Against it:",
@@ -155,6 +158,34 @@ KO = Words(
         "paper.bleu": "논문: BLEU",
         "paper.difference": "논문: Δ BLEU",
         "paper.params": "논문: 파라미터(10⁶)",
+    },
+    beside={
+        "cost.train_seconds": "학습 시간(초)",
+        "cost.device_seconds": "학습 시간 × 장치 수(초)",
+        "cost.train_seconds.per_update": "업데이트당 시간(ms)",
+        "valid.seconds_per_sentence": "문장당 디코딩 시간(ms)",
+        "cost.rated_flops": "연산량(시간 × 속도)",
+        "cost.flops": "연산량(계산)",
+        "cost.flops.ratio": "연산량(base의 몇 배)",
+        "cost.target_tokens": "학습한 타깃 토큰",
+        "metric": "BLEU와 비교한 척도",
+        "pairs": "행의 쌍",
+        "reversed": "순서가 다른 쌍",
+        "beyond_noise": "잡음을 넘는 쌍",
+        "heads": "헤드 수",
+        "encoder.entropy": "인코더 엔트로피",
+        "encoder.distance": "인코더 거리",
+        "decoder.entropy": "디코더 엔트로피",
+        "decoder.distance": "디코더 거리",
+        "cross.entropy": "교차 어텐션 엔트로피",
+        "cross.distance": "교차 어텐션 거리",
+        "importance.median": "헤드를 없앤 손실 증가(중앙값)",
+        "importance.largest": "헤드를 없앤 손실 증가(최댓값)",
+        "claim": "주장",
+        "change": "바꾼 값",
+        "step": "앞 행과의 차이",
+        "interval": "95 % 신뢰구간",
+        "verdict": "판정",
     },
     verdicts={
         "better": "더 좋음",

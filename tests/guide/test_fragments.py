@@ -99,10 +99,18 @@ def test_a_section_that_is_missing_is_told_or_an_error(report: Rebuilt) -> None:
 def test_a_section_is_the_report_s_in_the_page_s_words(report: Rebuilt, words: Words) -> None:
     found = next(one for one in report.sections if one.name == "claims")
     head, _, *lines = rows(fragments.section(report, "claims", False, words))
-    assert head[0] == words.heads["arm"]
+    assert head[0] == words.beside.get("claim", "claim")
     assert [line[2] for line in lines] == [
         translated(words.outcomes, cell.text) for cell in found.columns[2].cells
     ]
+
+
+def test_a_section_has_its_own_heads_or_the_language_s(report: Rebuilt) -> None:
+    english, korean = (
+        rows(fragments.section(report, "costs", False, words))[0] for words in (EN, KO)
+    )
+    assert english[:2] == ["row", "training time seconds"]
+    assert korean[:2] == ["행", "학습 시간(초)"]
 
 
 @BOTH
