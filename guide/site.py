@@ -1,5 +1,7 @@
-"""What Sphinx lacks: two languages, reports as pages, formulas without a script, Korean search."""
+"""What Sphinx lacks: two languages, reports as pages, names of files that are no pages, formulas
+without a script, Korean search."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_search_language(KoreanSearch)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_display_math, None))
     app.connect("config-inited", _choose_pages)
+    app.connect("source-read", _name_files)
     app.connect("html-page-context", _link_other_language)
     app.connect("doctree-resolved", _link_reports)
     app.connect("build-finished", _copy_reports)
@@ -38,6 +41,22 @@ def _choose_pages(app: Sphinx, config: Config) -> None:
     config.root_doc = f"guide/{config.language}/index"
     config.html_title = TITLES[config.language]
     config.exclude_patterns = [f"guide/{other}", *texts]
+
+
+def _name_files(app: Sphinx, page: str, source: list[str]) -> None:
+    """A link that leads out of docs/ has no page here: its text stays, with the file's name."""
+    docs = Path(app.srcdir).resolve()
+
+    def named(link: re.Match[str]) -> str:
+        file = ((docs / page).parent / link["file"]).resolve()
+        if file.is_relative_to(docs) or not file.is_relative_to(docs.parent):
+            return link[0]
+        name = f"`{file.relative_to(docs.parent).as_posix()}`"
+        return name if link["text"].strip("`") == name.strip("`") else f"{link['text']} ({name})"
+
+    source[0] = re.sub(
+        r"\[(?P<text>[^]]+)\]\((?P<file>\.\./[^)#\s]+)(?:#[^)\s]*)?\)", named, source[0]
+    )
 
 
 def _link_other_language(

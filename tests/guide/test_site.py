@@ -8,6 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -55,6 +56,21 @@ def test_both_languages_show_the_same_of_reports(page: str) -> None:
         for some in shown
     ]
     assert directives[0] == directives[1]
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        ("[results](../benchmarks/RESULTS.md#gpu)", "results (`benchmarks/RESULTS.md`)"),
+        ("[`Makefile`](../Makefile)", "`Makefile`"),
+        ("[here](../docs/explain.md)", "[here](../docs/explain.md)"),
+    ],
+)
+def test_a_file_that_is_no_page_is_named(link: str, shown: str) -> None:
+    site = pytest.importorskip("guide.site", reason="the guide's tools are missing")
+    source = [f"See {link}."]
+    site._name_files(SimpleNamespace(srcdir=ROOT / "docs"), "scaling", source)
+    assert source == [f"See {shown}."]
 
 
 @pytest.fixture(scope="module")
