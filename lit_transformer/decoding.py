@@ -32,8 +32,8 @@ BLOCK = 64
 BEAM_OF_BATCH = 4
 """The beam for which decode.batch_sentences is stated."""
 TIMES_ON_A_GPU = 8
-"""As many sentences at once as decode.batch_sentences says: there a step takes as long for few rows
-as for many."""
+"""As many sentences at once as decode.batch_sentences says, so that a step is worth its launches;
+chosen without a measurement."""
 SIDE_BY_SIDE = 2
 """Batches searched at once on a CPU, by as many threads each as that leaves."""
 

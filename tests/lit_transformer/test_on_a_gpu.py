@@ -91,9 +91,18 @@ def test_whatever_mixes(encoder, decoder):
     compare(ModelConfig(**sizes, encoder_mixing=encoder, decoder_mixing=decoder))
 
 
-@pytest.mark.parametrize("arm", ["base", "A1", "B1", "E"])
-def test_bfloat16_is_near_float32(arm):
-    cfg = ROWS[arm].model
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        *(ROWS[arm].model for arm in ("base", "A1", "B1", "E")),
+        *(
+            ModelConfig(layers=2, d_model=16, d_ff=16, heads=2, **kind)
+            for kind in ({"window": 2}, {"attention": "unscaled"}, {"positions": "alibi"})
+        ),
+    ],
+    ids=["base", "A1", "B1", "E", "window", "unscaled", "alibi"],
+)
+def test_bfloat16_is_near_float32(cfg):
     model = build(cfg).eval().to(GPU)
     expected, expected_gradient = loss_and_gradient(model, GPU, 0.1)
     with torch.autocast("cuda", dtype=torch.bfloat16):
