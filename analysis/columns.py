@@ -6,6 +6,7 @@ Every writer (Markdown, LaTeX, HTML) walks the same columns, so that they show t
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from analysis import decisions, verdicts
@@ -91,7 +92,8 @@ BESIDE = (
 )
 
 
-def main_columns(table: Table) -> list[Column]:
+@lru_cache(maxsize=2)  # every writer asks for them
+def main_columns(table: Table) -> tuple[Column, ...]:
     """The table as the paper prints it, ours beside its figures."""
     columns = [_arms(table), *(_setting(table, key) for key in table.keys)]
     columns += _pair(table, "ppl", table.perplexity, _PPL, 2)
@@ -99,10 +101,11 @@ def main_columns(table: Table) -> list[Column]:
     columns += _gains(table)
     columns += [] if table.is_search else [_verdicts(table)]
     columns += _parameters(table)
-    return [*columns, _trials(table)]
+    return (*columns, _trials(table))
 
 
-def beside_columns(table: Table) -> list[Column]:
+@lru_cache(maxsize=2)
+def beside_columns(table: Table) -> tuple[Column, ...]:
     """Averaged model, test part and further measures, each a column that some row has."""
     found = [
         Column(
@@ -113,7 +116,7 @@ def beside_columns(table: Table) -> list[Column]:
         and any(name in row.measures for row in table.rows)
     ]
     found.sort(key=lambda column: column.top.text != "last step")
-    return [_arms(table), *found] if found else []
+    return (_arms(table), *found) if found else ()
 
 
 def changes(table: Table, row: Row, hidden: bool) -> list[str]:

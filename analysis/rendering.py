@@ -7,10 +7,10 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 
+import msgspec
 from rich.cells import cell_len
 
 from analysis import verdicts
@@ -74,7 +74,8 @@ def overview(table: Table, limit: int) -> str:
 
 def csv_text(table: Table) -> str:
     """One line an arm, raw numbers. A spreadsheet reads no cell of ours as a formula."""
-    records = [_record(table, row) for row in table.rows]
+    metrics = sorted({name for row in table.rows for name in row.measures})
+    records = [_record(table, row, metrics) for row in table.rows]
     names = list(dict.fromkeys(name for record in records for name in record))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -89,37 +90,9 @@ def json_text(table: Table, sections: Sequence[Section] = ()) -> str:
 
 
 def as_text(content: dict[str, object]) -> str:
-    return indented(content, "\n") + "\n"
-
-
-def indented(value: object, edge: str) -> str:
-    """What json.dumps(value, indent=2) writes, after a line break and spaces `edge`.
-
-    json's fast encoder knows no indentation, but the innermost lists and objects are nearly all of
-    a large table, and they are its own text with line breaks between the items.
-    """
-    if not isinstance(value, dict | list) or not value:
-        return _encoder(",").encode(value)
-    within = edge + "  "
-    if not any(isinstance(item, dict | list) for item in _items(value)):
-        text = _encoder("," + within).encode(value)
-        return f"{text[0]}{within}{text[1:-1]}{edge}{text[-1]}"
-    words = [indented(item, within) for item in _items(value)]
-    if isinstance(value, list):
-        return f"[{within}{f',{within}'.join(words)}{edge}]"
-    named = [
-        f"{_encoder(',').encode(name)}: {word}" for name, word in zip(value, words, strict=True)
-    ]
-    return f"{{{within}{f',{within}'.join(named)}{edge}}}"
-
-
-def _items(value: dict[str, object] | list[object]) -> Collection[object]:
-    return value.values() if isinstance(value, dict) else value
-
-
-@cache
-def _encoder(between: str) -> json.JSONEncoder:
-    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(between, ": "))
+    """As json.dumps(content, indent=2) writes it, which is slow."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return msgspec.json.format(text, indent=2) + "\n"
 
 
 def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, object]:
@@ -172,16 +145,16 @@ def as_object(table: Table, sections: Sequence[Section] = ()) -> dict[str, objec
     }
 
 
-def _layouts(table: Table) -> Iterator[list[Column]]:
+def _layouts(table: Table) -> Iterator[Sequence[Column]]:
     """From the paper's columns to ours alone: each is narrower than the one before."""
-    columns = main_columns(table)
+    columns, words = main_columns(table), changes_column(table)
     yield columns
     arms, *rest = [column for column in columns if column.kind != "setting"]
-    yield [arms, changes_column(table), *rest]
+    yield [arms, words, *rest]
     rest = [column for column in rest if "param" not in column.name]
-    yield [arms, changes_column(table), *rest]
+    yield [arms, words, *rest]
     rest = [column for column in rest if column.name not in ("paper.ppl", "paper.bleu")]
-    yield [arms, changes_column(table), *rest]
+    yield [arms, words, *rest]
     yield [arms, *rest]
     rest = [column for column in rest if column.kind != "paper"]
     yield [arms, *rest]
@@ -299,7 +272,7 @@ def _md_note(note: Note) -> str:
     )
 
 
-def _record(table: Table, row: Row) -> dict[str, Scalar]:
+def _record(table: Table, row: Row, metrics: Sequence[str]) -> dict[str, Scalar]:
     record: dict[str, Scalar] = {"arm": row.arm, "group": row.group, "label": row.label}
     record |= {key: row.settings.get(key) for key in table.keys}
     record["changed"] = " ".join(sorted(row.changed))
@@ -312,7 +285,7 @@ def _record(table: Table, row: Row) -> dict[str, Scalar]:
         record |= {"verdict.low": low, "verdict.high": high}
     for figure in ("ppl", "bleu", "params") if table.paper_source else ():
         record[f"paper.{figure}"] = getattr(row.paper, figure, None)
-    for name in _metrics(table):
+    for name in metrics:
         measure = row.measures.get(name, Measure((), (), ""))
         low, high = measure.interval or (None, None)
         record[f"{name}.mean"] = measure.mean
@@ -321,10 +294,6 @@ def _record(table: Table, row: Row) -> dict[str, Scalar]:
         record[f"{name}.seeds"] = len(measure.values)
         record[f"{name}.difference"] = table.difference(row, name)
     return record
-
-
-def _metrics(table: Table) -> list[str]:
-    return sorted({name for row in table.rows for name in row.measures})
 
 
 def _guarded(cell: Scalar) -> Scalar:

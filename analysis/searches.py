@@ -90,7 +90,7 @@ def _tuned(table: Table) -> Section:
 
     def gain(number: int) -> Cell:
         row, best, _ = shown[number]
-        gained = best and table.difference(best, table.measure, row)
+        gained = None if best is None else table.difference(best, table.measure, row)
         if gained is None:
             return Cell(MISSING, "", None, "a row without a score, or of which a seed diverged")
         return Cell(signed(gained, 2), "", gained, "")

@@ -7,7 +7,7 @@ Markdown, CSV, LaTeX and JSON; `report.py` as a page.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from analysis import counting, significance
@@ -55,7 +55,8 @@ class Heading(NamedTuple):
     """Versions of the software that trained and scored."""
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """One arm: what it changes, what it scored and what the paper printed."""
 
     arm: str
@@ -77,12 +78,12 @@ class Row(NamedTuple):
     """Against base, of what the table is read for; None: it is base, was
     decided at looks, or a search suggested it."""
 
-    @property
+    @cached_property
     def runs(self) -> tuple[Run, ...]:
         """The finished runs, by seed."""
         return tuple(slot.run for slot in self.slots if slot.run is not None and slot.finished)
 
-    @property
+    @cached_property
     def diverged(self) -> tuple[int, ...]:
         """The seeds that diverged: results without a score."""
         return tuple(slot.seed for slot in self.slots if slot.diverged)
@@ -99,9 +100,9 @@ class Row(NamedTuple):
         return self.measures[metric].mean if metric in self.measures else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
-    """A study in a setting, as far as it has been run."""
+    """A study in a setting, as far as it has been run; equal to itself alone."""
 
     heading: Heading
     task: Task
@@ -130,7 +131,7 @@ class Table:
     tracked: tuple[Found, ...]
     """What the tracker held when the table was built; a sweep may go on meanwhile."""
 
-    @property
+    @cached_property
     def base(self) -> Row:
         return next((row for row in self.rows if row.arm == BASE), self.rows[0])
 
@@ -222,7 +223,7 @@ class Table:
     def with_sentences(self, found: Mapping[str, Sentences]) -> "Table":
         """The same with what resampled sentences say of each arm."""
         rows = tuple(
-            row._replace(verdict=row.verdict._replace(sentences=found[row.arm]))
+            replace(row, verdict=row.verdict._replace(sentences=found[row.arm]))
             if row.verdict and row.verdict.word != "diverged" and row.arm in found
             else row
             for row in self.rows
@@ -268,10 +269,10 @@ def build(
         for members in arms.values()
     ]
     if BASE not in arms:  # a blank cell would mean a row that does not say so of itself
-        bare = [row._replace(printed=frozenset(_identity())) for row in bare]
+        bare = [replace(row, printed=frozenset(_identity())) for row in bare]
     signatures = counting.signatures([run for row in bare for run in row.runs])
     task = base.data.task
-    measured = [row._replace(measures=counting.measures(row.runs, signatures)) for row in bare]
+    measured = [replace(row, measures=counting.measures(row.runs, signatures)) for row in bare]
     rows = _judged(measured, f"{scored}.{MEASURES[task]}", sequential)
     return Table(
         heading=heading,
@@ -310,7 +311,7 @@ def _judged(rows: Sequence[Row], metric: str, sequential: Sequence[Decisions]) -
     found: dict[str, Verdict] = {}
     for pairs in families.values():
         found |= judged(pairs, metric)
-    return tuple(row._replace(verdict=found.get(row.arm)) for row in rows)
+    return tuple(replace(row, verdict=found.get(row.arm)) for row in rows)
 
 
 def judged(pairs: Sequence[tuple[Row, Row]], metric: str) -> dict[str, Verdict]:

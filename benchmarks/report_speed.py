@@ -105,9 +105,9 @@ def child(words: Sequence[str]) -> None:
         ("report.md, twice", rendering, "markdown"),
         ("evidence: gathered", assembly, "gather"),
         ("evidence: packed", evidence, "write"),
-        ("report.html", pages, "page"),
-        ("of it pictures of differences", pages, "_differences"),
-        ("of it curves", pages, "_curves"),
+        ("overview.md", rendering, "overview"),
+        ("pictures", pages, "_pictures"),
+        ("report.html, filled in", pages, "_page"),
     ):
         _time(module, name, parts, what)
     with contextlib.redirect_stdout(io.StringIO()):

@@ -81,7 +81,7 @@ def diverged(table: Table, arm: str) -> Table:
     for row in table.rows:
         if row.arm == arm:
             lost = row.slots[0]._replace(seed=9, run=row.runs[0]._replace(kind="diverged"))
-            row = row._replace(slots=(*row.slots, lost))
+            row = replace(row, slots=(*row.slots, lost))
         rows.append(row)
     return replace(table, rows=tuple(rows))
 

@@ -43,7 +43,7 @@ def test_the_table_compiles(twenty: Table, tmp_path: Path):
 
 
 def test_hostile_names_compile_and_run_nothing(twenty: Table, tmp_path: Path):
-    row = twenty.rows[-1]._replace(arm=HOSTILE, label=HOSTILE)
+    row = replace(twenty.rows[-1], arm=HOSTILE, label=HOSTILE)
     about = twenty.heading._replace(study=HOSTILE, setting=HOSTILE, command=HOSTILE)
     hostile = replace(twenty, heading=about, rows=(*twenty.rows[:-1], row))
     text = document(hostile)

@@ -92,7 +92,7 @@ def test_a_users_matplotlibrc_changes_nothing():
 
 def test_a_name_in_mathematics_stays_a_name():
     table = table_of(["base", "A1"], [1])
-    row = table.rows[1]._replace(arm=r"$\frac{<b>$")
+    row = replace(table.rows[1], arm=r"$\frac{<b>$")
     hostile = replace(table, rows=(table.rows[0], row))
     picture = plots.differences(hostile, "valid.bleu", "bleu")
     words = [node.text for node in ET.fromstring(picture).iter() if node.tag.endswith("text")]

@@ -27,7 +27,7 @@ def small() -> Table:
 
 def named(table: Table, name: str) -> Table:
     """The table with a hostile study, setting and last arm."""
-    row = table.rows[-1]._replace(arm=name, label=name, group=name)
+    row = replace(table.rows[-1], arm=name, label=name, group=name)
     about = table.heading._replace(study=name, setting=name, description=name, command=name)
     return replace(table, heading=about, rows=(*table.rows[:-1], row))
 

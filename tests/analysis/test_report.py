@@ -131,7 +131,7 @@ def test_anchors_that_rows_lead_to_are_there_once(table: Table, histories: pd.Da
 
 def test_hostile_names_are_text_on_the_page(table: Table, histories: pd.DataFrame):
     before = Page(page(table, histories))
-    row = table.rows[1]._replace(arm=HOSTILE, label=HOSTILE, group=HOSTILE)
+    row = replace(table.rows[1], arm=HOSTILE, label=HOSTILE, group=HOSTILE)
     about = table.heading._replace(
         study=HOSTILE, setting=HOSTILE, description=HOSTILE, command=HOSTILE
     )

@@ -1,5 +1,7 @@
 """The paper's Table 4 beside ours, one setting beside another."""
 
+from dataclasses import replace
+
 from analysis import published, table4, tables
 from analysis.sections import Section
 from analysis.tables import Table
@@ -50,9 +52,9 @@ def test_what_is_left_of_a_row_that_diverged_is_marked() -> None:
 
 def test_a_setting_without_section_23_has_a_dash() -> None:
     table = table_of("wsj-sample", 80.0)
-    row = table.base._replace(
-        measures={n: m for n, m in table.base.measures.items() if n != "test.f1"}
+    row = replace(
+        table.base, measures={n: m for n, m in table.base.measures.items() if n != "test.f1"}
     )
-    other = Table(**{**vars(table), "rows": (row,)})
+    other = replace(table, rows=(row,))
     cell = table4.section([other], published.load()).columns[-1].cells[-1]
     assert (cell.text, cell.meaning) == ("–", "the setting has no such part")

@@ -42,7 +42,7 @@ def table(name: str) -> Table:
     ]
     stray = {**records[0], "arm": name, "seed": 7, "digest": name, "run_id": name}
     made = tables.build(heading("grammar"), some, stored([*records, stray]), published.load())
-    row = made.rows[-1]._replace(arm=name, label=name, group=name)
+    row = replace(made.rows[-1], arm=name, label=name, group=name)
     about = made.heading._replace(
         study=name, setting=name, description=name, command=name, versions={name: name}
     )
