@@ -4,6 +4,8 @@ Two rows are ordered by the means over their seeds. A disagreement is beyond noi
 metrics tell the two rows apart, each its own way: the larger of the two p-values is that of the
 pair, corrected over all pairs of the table.
 
+Seeds that were given until decided were chosen by scores: p is over sentences alone there.
+
 Of a search one order alone matters: whether another metric would have had it choose otherwise. Its
 best by BLEU stands against every other suggestion, and the largest of all these differences is what
 has to be beyond noise, however many there are.
@@ -42,7 +44,7 @@ class Difference(NamedTuple):
     """95 %, over resampled sentences."""
     high: float
     p: float
-    """Over seeds and sentences; with one seed over sentences."""
+    """Over seeds and sentences; over sentences with one seed, or where scores chose the seeds."""
 
 
 class Pair(NamedTuple):
@@ -77,7 +79,7 @@ def sections(table: Table, read: Mapping[Scored, Runs]) -> list[Section]:
         found = with_the_best(scored, runs)
         beyond = {metric: beyond_choice(found, scored, metric) for metric in OTHERS}
     else:
-        found = pairs(scored, runs)
+        found = pairs(scored, runs, over_seeds=not _looked_at(table))
         beyond = {metric: beyond_noise(found, metric) for metric in OTHERS}
     apart = [pair for pair in found if any(pair.is_reversed(metric) for metric in OTHERS)]
     apart.sort(key=lambda pair: -max(_strength(pair, metric) for metric in OTHERS))
@@ -97,19 +99,25 @@ def resampled_scores(runs: Runs) -> Scores:
     }
 
 
-def pairs(scored: Scores, arms: Iterable[str]) -> list[Pair]:
+def pairs(scored: Scores, arms: Iterable[str], over_seeds: bool) -> list[Pair]:
     """Every two arms by every metric."""
-    return [_pair(scored, one, other, chosen=False) for one, other in combinations(arms, 2)]
+    return [
+        _pair(scored, one, other, over_seeds, chosen=False) for one, other in combinations(arms, 2)
+    ]
 
 
 def with_the_best(scored: Scores, arms: Iterable[str]) -> list[Pair]:
     """The arm that BLEU puts first, with every other."""
     best, *rest = sorted(arms, key=lambda arm: -scored[arm, MAIN].scores_R.mean())
-    return [_pair(scored, best, arm, chosen=True) for arm in rest]
+    return [_pair(scored, best, arm, over_seeds=True, chosen=True) for arm in rest]
 
 
-def _pair(scored: Scores, one: str, other: str, chosen: bool) -> Pair:
-    by = {m: _difference(scored[one, m], scored[other, m]) for m in (MAIN, *OTHERS)}
+def _looked_at(table: Table) -> bool:
+    return any(table.decided(row) for row in table.rows)
+
+
+def _pair(scored: Scores, one: str, other: str, over_seeds: bool, chosen: bool) -> Pair:
+    by = {m: _difference(scored[one, m], scored[other, m], over_seeds) for m in (MAIN, *OTHERS)}
     if by[MAIN].value >= 0:
         return Pair(one, other, by, chosen)
     return Pair(other, one, {m: _mirrored(some) for m, some in by.items()}, chosen)
@@ -160,14 +168,13 @@ def _turned(found: Resampled, metric: str) -> Resampled:
     return Resampled(-found.scores_R, -found.scores_RN)
 
 
-def _difference(one: Resampled, other: Resampled) -> Difference:
+def _difference(one: Resampled, other: Resampled, over_seeds: bool) -> Difference:
     test = compare(one, other)
     apart_N = one.scores_RN.mean(0) - other.scores_RN.mean(0)
     low, high = np.percentile(apart_N, [2.5, 97.5])
     value = float(one.scores_R.mean() - other.scores_R.mean())
-    return Difference(
-        value, float(low), float(high), test.p if test.p_both is None else test.p_both
-    )
+    p = test.p_both if over_seeds and test.p_both is not None else test.p
+    return Difference(value, float(low), float(high), p)
 
 
 def _mirrored(one: Difference) -> Difference:
@@ -225,11 +232,13 @@ def _asked(table: Table, found: Sequence[Pair]) -> str:
             "noise: over resampled sentences, of these very models, more than the largest of so "
             f"many differences by chance, level {100 * LEVEL:g} %."
         )
+    how = "over seeds and resampled sentences (with one seed: over sentences, of these very models)"
+    if _looked_at(table):  # a test over seeds takes their number as fixed beforehand
+        how = "over resampled sentences, of these very models, since scores chose the seeds"
     return (
         f"Every two rows, ordered by their means on {table.scored}: how often the metric orders "
         "them otherwise than BLEU. Beyond noise: both metrics tell the two apart, each its own "
-        "way, over seeds and resampled sentences (with one seed: over sentences, of these very "
-        f"models), Holm's correction over all pairs, level {100 * LEVEL:g} %."
+        f"way, {how}, Holm's correction over all pairs, level {100 * LEVEL:g} %."
     )
 
 

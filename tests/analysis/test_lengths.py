@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import assembly, extrapolation, lengths, metrics, sentence_counts, tokenizations
+from analysis import (
+    assembly,
+    extrapolation,
+    lengths,
+    metrics,
+    sentence_counts,
+    sentences,
+    tokenizations,
+)
 from analysis.evidence import SECTIONS
 from analysis.lengths import cuts, ends
 from analysis.metrics import (
@@ -178,7 +186,7 @@ def test_metrics_that_order_two_rows_each_its_own_way_disagree_beyond_noise() ->
         "exact": {1: counts_of(exact, references)},
         "nearly": {1: counts_of(nearly, references)},
     }
-    (pair,) = pairs(resampled_scores(runs), runs)
+    (pair,) = pairs(resampled_scores(runs), runs, over_seeds=True)
     assert (pair.better, pair.worse) == ("exact", "nearly")
     assert pair.by[MAIN].value == pytest.approx(
         scoring.bleu(exact, references) - scoring.bleu(nearly, references)
@@ -197,7 +205,7 @@ def test_equal_translations_are_no_disagreement() -> None:
     references = ["a b c d e f", "g h i j k"]
     same = counts_of(["a b c d e", "g h j k"], references)
     runs = {"one": {1: same}, "other": {1: same}}
-    (pair,) = pairs(resampled_scores(runs), runs)
+    (pair,) = pairs(resampled_scores(runs), runs, over_seeds=True)
     assert not any(pair.is_reversed(metric) for metric in OTHERS)
 
 
@@ -216,7 +224,7 @@ def test_noise_is_not_called_disagreement() -> None:
 
     runs = {arm: {1: counts_of(worse(), references)} for arm in "abcdef"}
     scored = resampled_scores(runs)
-    found = pairs(scored, runs)
+    found = pairs(scored, runs, over_seeds=True)
     assert len(found) == 15
     chosen = with_the_best(scored, runs)
     assert len(chosen) == 5
@@ -276,6 +284,23 @@ def test_the_sections_say_how_far_metrics_agree(source: Made, table: Table) -> N
     first, *rest = metrics.sections(table, read)
     assert first.content["counts"]["chrf"]["pairs"] == 3
     assert len(rest) == bool(sum(c["reversed"] for c in first.content["counts"].values()))
+
+
+def test_where_scores_chose_the_seeds_metrics_are_compared_over_sentences(
+    source: Made, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = suggested(3)
+    runs = {"a": {1: some["t0"][1], 2: some["t1"][1]}, "b": {1: some["t1"][1], 2: some["t2"][1]}}
+    scored = resampled_scores(runs)
+    test = sentences.compare(scored["a", "chrf"], scored["b", "chrf"])
+    found = {over: pairs(scored, runs, over)[0].by["chrf"].p for over in (True, False)}
+    assert found == {True: test.p_both, False: test.p}
+    assert test.p != test.p_both
+    read = sentence_counts.of_parts(table, source.trials, source)
+    assert "over seeds and" in metrics.sections(table, read)[0].notes[0].text
+    monkeypatch.setattr(Table, "decided", lambda self, row: row is not self.base)
+    note = metrics.sections(table, read)[0].notes[0].text
+    assert "over resampled sentences, of these very models, since scores chose the seeds" in note
 
 
 def test_other_tokens_have_sacrebleu_s_scores_in_a_section_of_their_own(

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent.parent
 GUIDE = ROOT / "docs" / "guide"
 LANGUAGES = ("en", "ko")
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton")
+BUILT_ONCE = pytest.mark.xdist_group("site")
+"""One worker builds the site, for all tests that look at it."""
 
 
 class Links(HTMLParser):
@@ -89,6 +91,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@BUILT_ONCE
 def test_every_link_leads_to_a_file_and_a_place_in_it(site: Path) -> None:
     found = {path: Links(path.read_text("utf-8")) for path in site.rglob("*.html")}
     broken = []
@@ -108,6 +111,7 @@ def test_every_link_leads_to_a_file_and_a_place_in_it(site: Path) -> None:
 
 
 @pytest.mark.slow
+@BUILT_ONCE
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_nothing_is_loaded_from_elsewhere(site: Path, language: str) -> None:
     for path in (site / language / "guide").rglob("*.html"):
@@ -118,6 +122,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, language: str) -> None:
 
 
 @pytest.mark.slow
+@BUILT_ONCE
 def test_the_index_of_korean_words_has_them_without_particles(site: Path) -> None:
     index = (site / "ko" / "searchindex.js").read_text("utf-8")
     terms = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))["terms"]
