@@ -38,11 +38,7 @@ def section(report: Rebuilt, name: str, optional: bool, words: Words) -> str:
         return words.no_section
     if name not in found:
         raise GuideError(f"no section {name}; there are {', '.join(found) or 'none'}")
-    heads = {**words.beside, "arm": words.heads["arm"]}
-    shown = [
-        _titled(column, heads[column.name]) if column.name in heads else column
-        for column in found[name].columns
-    ]
+    shown = [_headed_beside(column, words) for column in found[name].columns]
     rows = [number for block in found[name].blocks for number in block]
     return rendering.grid([_translated(column, words) for column in shown], [rows])
 
@@ -196,6 +192,19 @@ def _headed(column: Column, name: str, made: Table, words: Words) -> Column:
     if not text:
         return _translated(column, words)
     return _translated(_titled(column, text), words)
+
+
+def _headed_beside(column: Column, words: Words) -> Column:
+    """The same of a column that stands in no main table: one of a name, or of a bucket of it."""
+    heads = {**words.beside, "arm": words.heads["arm"]}
+    name, _, bucket = column.name.rpartition(".")
+    side, _, length = column.head.text.partition(" ")
+    if column.name in heads:
+        return _titled(column, heads[column.name])
+    if name in words.buckets and bucket.isdigit() and side in words.bounds:
+        bound = words.bounds[side].format(length=length)
+        return _titled(column, words.buckets[name].format(bound=bound))
+    return column
 
 
 def _titled(column: Column, text: str) -> Column:

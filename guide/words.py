@@ -15,6 +15,10 @@ class Words(NamedTuple):
     """Columns: what stands above them."""
     beside: Mapping[str, str]
     """The same of tables that stand beside a report's own."""
+    buckets: Mapping[str, str]
+    """The same of columns of which there is one for each bucket of lengths."""
+    bounds: Mapping[str, str]
+    """What a bucket holds: `to` a length, or `over` it."""
     verdicts: Mapping[str, str]
     """A table's words for how a row compares."""
     outcomes: Mapping[str, str]
@@ -74,6 +78,8 @@ EN = Words(
         "paper.params": "paper: 10⁶ parameters",
     },
     beside={},
+    buckets={},
+    bounds={},
     verdicts={},
     outcomes={},
     base="`{arm}` has {score} {scorer} over {seeds} seeds. Against it:",
@@ -186,7 +192,15 @@ KO = Words(
         "step": "앞 행과의 차이",
         "interval": "95 % 신뢰구간",
         "verdict": "판정",
+        "valid.longest.difference": "검증, 가장 긴 쌍: base와의 차이",
+        "valid.longest.p": "검증, 가장 긴 쌍: p",
+        "valid.longest.output": "검증, 가장 긴 쌍: 출력 길이 비",
+        "test.longest.difference": "테스트, 가장 긴 쌍: base와의 차이",
+        "test.longest.p": "테스트, 가장 긴 쌍: p",
+        "test.longest.output": "테스트, 가장 긴 쌍: 출력 길이 비",
     },
+    buckets={"valid.bleu": "검증 BLEU, {bound}", "test.bleu": "테스트 BLEU, {bound}"},
+    bounds={"to": "{length}토큰 이하", "over": "{length}토큰 초과"},
     verdicts={
         "better": "더 좋음",
         "worse": "더 나쁨",

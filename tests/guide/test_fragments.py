@@ -113,6 +113,17 @@ def test_a_section_has_its_own_heads_or_the_language_s(report: Rebuilt) -> None:
     assert korean[:2] == ["행", "학습 시간(초)"]
 
 
+def test_buckets_of_lengths_have_heads_in_the_language() -> None:
+    found = reports.read("extrapolation-grammar", RESULTS)
+    assert found is not None
+    english, korean = (
+        rows(fragments.section(found, "extrapolation", False, words))[0] for words in (EN, KO)
+    )
+    assert english[1:3] == ["BLEU, valid to 14", "BLEU, valid over 14"]
+    assert korean[1:3] == ["검증 BLEU, 14토큰 이하", "검증 BLEU, 14토큰 초과"]
+    assert not {*english} & {*korean}
+
+
 @BOTH
 def test_the_paper_s_sentences_have_the_report_s_outcomes(
     report: Rebuilt, stated: dict[str, Any], words: Words
