@@ -1156,7 +1156,7 @@ def _seeds_run(root: Path, study: Study, setting: Setting) -> str:
     from analysis import runs
     from experiments import store
 
-    found = runs.seeds(store.uri(root), study.name, setting.name)
+    found = runs.seeds(store.uri(root), study.name, setting.name, store.owner(root))
     if study.search and len(found) > 1:
         raise _usage(
             f"{study.name} in {setting.name} was searched with seeds {', '.join(map(str, found))}, "

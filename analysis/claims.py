@@ -5,7 +5,7 @@ what needs all of them needs each at the level, and what needs one of them is co
 number.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Literal, NamedTuple, assert_never
 
@@ -66,14 +66,16 @@ class Ranks(NamedTuple):
 
 def section(table: Table, published: Published) -> Section | None:
     """None where no two rows of a sentence have a score."""
-    scores = {row.arm: row.scores(table.measure) for row in table.rows}
+    by_seed = {row.arm: row.by_seed(table.measure) for row in table.rows}
+    scores = {arm: (*some.values(),) for arm, some in by_seed.items()}
+    lost = {row.arm for row in table.rows if row.diverged}
     printed = {row.arm: row.paper.bleu for row in table.rows if row.paper}
     found = find(published.claims, scores, printed, MARGIN)
     shown = [one for one in found if any(pair.difference is not None for pair in one.pairs)]
     if not shown:
         return None
-    order = ranks(scores, printed)
-    told = [_how(table), *(f"{one.name}: {_told(one)}." for one in shown)]
+    order = ranks(by_seed, printed)
+    told = [_how(table), *(f"{one.name}: {_told(one, lost)}." for one in shown)]
     told += [_ranked(order)] if order else []
     return Section(
         name="claims",
@@ -101,16 +103,15 @@ def find(
     return tuple(_finding(name, claim, scores, printed, margin) for name, claim in claims.items())
 
 
-def ranks(scores: Scores, printed: Mapping[str, float]) -> Ranks | None:
-    """None with fewer than three rows, or where all are equal."""
+def ranks(scores: Mapping[str, Mapping[int, float]], printed: Mapping[str, float]) -> Ranks | None:
+    """None with fewer than three rows, or where all are equal. `scores`: by arm and seed."""
     arms = [arm for arm, values in scores.items() if values and arm in printed]
     theirs = [printed[arm] for arm in arms]
-    of_means = _spearman([fmean(scores[arm]) for arm in arms], theirs)
+    of_means = _spearman([fmean(scores[arm].values()) for arm in arms], theirs)
     if of_means is None:
         return None
-    whole = {len(scores[arm]) for arm in arms} == {max(len(scores[arm]) for arm in arms)}
-    seeds = zip(*(scores[arm] for arm in arms), strict=True) if whole else ()
-    each = (_spearman(list(values), theirs) for values in seeds)
+    seeds = sorted(set.intersection(*({*scores[arm]} for arm in arms)))
+    each = (_spearman([scores[arm][seed] for arm in arms], theirs) for seed in seeds)
     return Ranks(len(arms), of_means, tuple(one for one in each if one is not None))
 
 
@@ -195,15 +196,17 @@ def _how(table: Table) -> str:
     )
 
 
-def _told(finding: Finding) -> str:
+def _told(finding: Finding, lost: Collection[str]) -> str:
     same = finding.claim.says == "the same"
-    return f"{finding.claim.place}; " + "; ".join(_pair_words(one, same) for one in finding.pairs)
+    told = (_pair_words(one, same, lost) for one in finding.pairs)
+    return f"{finding.claim.place}; {'; '.join(told)}"
 
 
-def _pair_words(pair: Pair, same: bool) -> str:
+def _pair_words(pair: Pair, same: bool, lost: Collection[str]) -> str:
     name = f"{pair.lower} less {pair.higher}"
     if pair.difference is None:
-        return f"{name} not run"
+        diverged = {pair.lower, pair.higher} & {*lost}
+        return f"{name}: a seed diverged" if diverged else f"{name} not run"
     told = f"{name} {pair.difference:+.2f}"
     if pair.test is None:
         return f"{told}, one seed"

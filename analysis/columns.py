@@ -263,7 +263,7 @@ def _verdicts(table: Table) -> Column:
         return Cell(verdicts.word(verdict), "", verdict.p, verdicts.meaning(verdict))
 
     name = _SCORERS[table.scorer].text
-    head = Symbol("verdict", "", f"{name} against base's, over seeds; sorted by p")
+    head = Symbol("verdict", "", f"{name} against {table.base_name}'s, over seeds; sorted by p")
     return _column(table, "verdict", "verdict", (NOTHING, head), cell)
 
 

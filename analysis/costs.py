@@ -131,7 +131,9 @@ def _ratio(table: Table, row: Row) -> Cell:
     ours, base = row.mean(COUNTED), table.base.mean(COUNTED)
     if ours is None or not base:
         return _marked(Cell(MISSING, "", None, ""), row, COUNTED)
-    cell = Cell(f"{ours / base:.2f}", "", ours / base, "counted operations over base's")
+    cell = Cell(
+        f"{ours / base:.2f}", "", ours / base, f"counted operations over {table.base_name}'s"
+    )
     return _marked(cell, row, COUNTED)
 
 

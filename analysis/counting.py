@@ -64,6 +64,8 @@ class Run(NamedTuple):
     trained_as: str
     scores: Mapping[str, float]
     signatures: Mapping[str, str]
+    infinite: frozenset[str]
+    """Metrics whose score is no finite number."""
 
 
 class Slot(NamedTuple):
@@ -129,7 +131,7 @@ class Unused(NamedTuple):
 
 
 def read_runs(found: Iterable[Found]) -> list[Run]:
-    """The store's runs without reruns; scores that are not finite are left out."""
+    """The store's runs without reruns; scores that are not finite are told apart."""
     return [run for run in map(_run, found) if run is not None]
 
 
@@ -155,20 +157,22 @@ def slots(
 
 
 def measures(runs: Sequence[Run], signatures: Mapping[str, str]) -> dict[str, Measure]:
-    """Every metric of an arm's finished runs, withheld where signatures are not the column's."""
-    names = dict.fromkeys(name for run in runs for name in run.scores)
+    """Every metric of an arm's finished runs, withheld where signatures are not the column's, or
+    where a seed's score is no finite number: a mean of the others would flatter the arm."""
+    names = dict.fromkeys(name for run in runs for name in (*run.scores, *sorted(run.infinite)))
     return {name: _measure(name, runs, signatures) for name in names}
 
 
 def _measure(name: str, runs: Sequence[Run], signatures: Mapping[str, str]) -> Measure:
     scorer = name.rpartition(".")[2]
     held = [run for run in runs if name in run.scores]
-    agree = all(run.signatures.get(scorer, "") == signatures.get(scorer, "") for run in held)
-    return Measure(
-        tuple(run.seed for run in held),
-        tuple(run.scores[name] for run in held),
-        "" if agree else f"scored with another {scorer} signature than the column's",
-    )
+    withheld = ""
+    if any(run.signatures.get(scorer, "") != signatures.get(scorer, "") for run in held):
+        withheld = f"scored with another {scorer} signature than the column's"
+    elif any(name in run.infinite for run in runs):
+        withheld = "a seed's score is no finite number"
+    seeds, values = tuple(run.seed for run in held), tuple(run.scores[name] for run in held)
+    return Measure(seeds, values, withheld)
 
 
 def signatures(runs: Sequence[Run]) -> dict[str, str]:
@@ -208,7 +212,7 @@ def _run(found: Found) -> Run | None:
 
 
 def _as_run(found: Found, row: Mapping[str, Any]) -> Run:
-    scores = ((name, float(value)) for name, value in sorted(row["scores"].items()))
+    scores = {name: float(value) for name, value in sorted(row["scores"].items())}
     return Run(
         run_id=found.run_id,
         experiment_id=found.experiment_id,
@@ -222,6 +226,7 @@ def _as_run(found: Found, row: Mapping[str, Any]) -> Run:
         device_name=str(row.get("device_name") or ""),
         devices=None if row.get("devices") is None else int(row["devices"]),
         trained_as=row["trained_as"] or "",
-        scores={name: value for name, value in scores if math.isfinite(value)},
+        scores={name: value for name, value in scores.items() if math.isfinite(value)},
         signatures={name: text for name, text in sorted(row["signatures"].items()) if text},
+        infinite=frozenset(name for name, value in scores.items() if not math.isfinite(value)),
     )

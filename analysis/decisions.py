@@ -116,6 +116,8 @@ def parse(content: Mapping[str, Any]) -> Decisions:
         or not all(content["given"].values())
     ):
         raise ValueError("no comparison, or an arm without a seed")
+    if content["comparisons"] != len(content["given"]) - 1:
+        raise ValueError("comparisons: another number than rows beside base")
     rows = tuple(_decision(row) for row in content["rows"])
     if strange := {content["base"], *(row.arm for row in rows)} - {*content["given"]}:
         raise ValueError(f"{strange} was given no seed")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from analysis.columns import EMPTY, MISSING, Cell, Column, Symbol, signed
 from analysis.lengths import (
+    Bucket,
     Scores,
     arm_column,
     blocks,
@@ -20,7 +21,7 @@ from analysis.lengths import (
 from analysis.notes import Note
 from analysis.sections import Section
 from analysis.sentence_counts import Runs
-from analysis.sentences import compare
+from analysis.sentences import FEWEST, are_enough, compare
 from analysis.significance import Sentences, holm
 from analysis.sources import Source
 from analysis.tables import Row, Table
@@ -52,7 +53,7 @@ def section(
     scorer = table.scorer
     found = {(name, scorer): scores(read[name], buckets[name], scorer) for name in both}
     tests = {
-        name: _against_base(table, own) if buckets[name][-1].to is None else {}
+        name: _against_base(table, own) if _has_longest(buckets[name]) else {}
         for (name, _), own in found.items()
     }
     columns = [
@@ -69,7 +70,7 @@ def section(
         leads=False,
         columns=(arm_column(table), *columns),
         blocks=blocks(table),
-        notes=(Note("", _note(table, limits), ""), *sizes(buckets)),
+        notes=(Note("", _note(table, limits, buckets), ""), *sizes(buckets)),
         content={
             "limits": limits,
             "buckets": {
@@ -84,17 +85,22 @@ def section(
     )
 
 
+def _has_longest(buckets: Sequence[Bucket]) -> bool:
+    """Whether there are pairs beyond the last limit, and enough for a test."""
+    return buckets[-1].to is None and are_enough(len(buckets[-1].sentences))
+
+
 def _limit(row: Row) -> int | None:
     limit = row.settings.get(LIMIT)
     return limit if isinstance(limit, int) else None
 
 
-def _note(table: Table, limits: Sequence[int]) -> str:
+def _note(table: Table, limits: Sequence[int], buckets: Mapping[Scored, Sequence[Bucket]]) -> str:
     text = (
         f"{LIMIT}: training has pairs of at most {', '.join(map(str, limits))} tokens on each "
         "side, end mark included; here too a pair counts by its longer side. Δ and p are of the "
-        "longest pairs against base: p over seeds and resampled sentences (of one seed: over "
-        "sentences), Holm's correction over the rows."
+        f"longest pairs against {table.base_name}: p over seeds and resampled sentences (of one "
+        "seed: over sentences), Holm's correction over the rows."
     )
     if table.scorer == "bleu":
         text += " Output: tokens written for each one of the references."
@@ -104,6 +110,9 @@ def _note(table: Table, limits: Sequence[int]) -> str:
             " None of rows of which a seed diverged, or whose seeds were given until decided: "
             f"{', '.join(untested)}."
         )
+    few = [name for name, some in buckets.items() if not are_enough(len(some[-1].sentences))]
+    if few:
+        text += f" None on fewer than {FEWEST} of the longest pairs: {', '.join(few)}."
     free = [row.arm for row in table.rows if _limit(row) is None]
     if free:
         text += (
@@ -156,8 +165,8 @@ def _columns(
     columns = [
         column(table, f"{name}.longest.{key}", (top, Symbol(head, "", meaning)), cell)
         for key, head, meaning, cell in (
-            ("difference", "Δ", "less base's", difference),
-            ("p", "p", "of no difference to base, corrected", p),
+            ("difference", "Δ", f"less {table.base_name}'s", difference),
+            ("p", "p", f"of no difference to {table.base_name}, corrected", p),
             ("output", "output", "tokens written for each one of the references", output),
         )
     ]

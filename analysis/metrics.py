@@ -21,7 +21,7 @@ from analysis.columns import NOTHING, Cell, Column, Symbol, signed
 from analysis.notes import Note
 from analysis.sections import Section
 from analysis.sentence_counts import SCORERS, Runs, sentences
-from analysis.sentences import Floats, Resampled, compare, resampled, weights
+from analysis.sentences import Floats, Resampled, are_enough, compare, resampled, weights
 from analysis.significance import LEVEL, holm
 from analysis.tables import Table
 from analysis.verdicts import digits, probability
@@ -68,11 +68,12 @@ class Pair(NamedTuple):
 
 def sections(table: Table, read: Mapping[Scored, Runs]) -> list[Section]:
     """How far metrics agree, and the pairs on which they do not; of translations alone, and of
-    rows of which no seed diverged."""
+    rows of which no seed diverged; none on too few sentences."""
     of_arms = read.get(table.scored, {})
     whole = [row.arm for row in table.rows if not row.diverged]  # what is left of others flatters
     runs = {arm: of_arms[arm] for arm in whole if of_arms.get(arm)}
-    if table.task != "translation" or len(runs) < 2:
+    sizes = [sentences(one) for some in runs.values() for one in some.values()]
+    if table.task != "translation" or len(runs) < 2 or not are_enough(min(sizes)):
         return []
     scored = resampled_scores(runs)
     if table.is_search:

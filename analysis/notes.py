@@ -7,7 +7,7 @@ from typing import NamedTuple
 from analysis import verdicts
 from analysis.columns import DIVERGED, PUBLISHED, WITHHELD, changes, short, spanning, value
 from analysis.decisions import sentences
-from analysis.tables import PAPER_KEYS, Table
+from analysis.tables import BASE, PAPER_KEYS, Table
 from experiments.space import TUNED
 from experiments.tuning import BEST
 from lit_transformer.config_io import Scalar
@@ -82,7 +82,7 @@ def _scored(table: Table) -> str:
         "perplexity is per word-piece, without label smoothing."
     )
     if any(row.changed & PIECES for row in table.rows):
-        text += " Rows of other word-pieces than base's do not compare by it."
+        text += f" Rows of other word-pieces than {table.base_name}'s do not compare by it."
     if table.task == "parsing":
         text += (
             " F1: EVALB's labelled brackets under COLLINS.prm, outputs that are no tree repaired; "
@@ -132,10 +132,17 @@ def other_base(departures: Mapping[str, tuple[Scalar, Scalar]]) -> list[str]:
 def _searched(table: Table) -> list[Note]:
     """What must be said of rows that were suggested by the scores of others."""
     if any(row.group == TUNED for row in table.rows):
-        text = f"Rows with {BEST} are at their best; what they differ by is from base at its best."
+        text = f"Rows with {BEST} are at their best; "
+        if any(row.arm == f"{table.base.arm}{BEST}" for row in table.rows):
+            text += f"what they differ by is from {table.base.arm} at its best."
+        else:
+            text += f"{table.base.arm} has no best here, so they are compared with nothing."
         return [Note("", text, "")]
     if not table.is_search:
-        return []
+        if table.base.arm == BASE or len(table.rows) < 2:
+            return []
+        text = f"There is no row {BASE} here: rows are compared with {table.base.arm}, the first."
+        return [Note("", text, "")]
     text = (
         f"The rows are a search's suggestions, best first; differences are from {table.base_name}, "
         "the best. What is best of many is better than it would be again: train it with other "

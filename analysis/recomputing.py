@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from analysis.counting import by_trial, read_runs, slots
 from analysis.evidence import Directory, EvidenceError
 from analysis.gathering import STARTED
+from analysis.runs import Found
 from analysis.sources import Unpacked
 from analysis.tables import BASE
 from experiments.searched import Searched
@@ -54,21 +56,21 @@ def checks(source: Unpacked) -> Iterator[Check]:
     """Every check of every trial that a table counts. EvidenceError where a file makes no sense."""
     evidence = source.evidence
     yield from _of_lengths(source)
-    rows = {
-        (run.row.get("arm"), run.row.get("seed"), run.row.get("digest")): run.row
-        for run in evidence.runs
-        if run.row.get("kind") == "finished"
-    }
+    tracked = [Found(**run.model_dump()) for run in evidence.runs]
+    pairs = [(run, found.row) for found in tracked for run in read_runs([found])]
+    answers = by_trial(run for run, _ in pairs)  # as the table takes them
     for trial in source.trials:
         where = f"row {trial.arm}, seed {trial.seed}"
-        row, directory = (
-            rows.get((trial.arm, trial.seed, trial.digest)),
-            evidence.directories.get(trial.digest),
-        )
+        directory = evidence.directories.get(trial.digest)
+        (slot,) = slots([trial], answers)
+        row = next((row for run, row in pairs if run is slot.run and slot.finished), None)
+        ended = bool(directory is not None and directory.result)
         try:
             yield from _of_identity(trial, where)
-            if row is not None and (directory is None or not directory.result):
+            if row is not None and not ended:
                 yield Check(where, "finished", "no evidence of it", "copy")
+            elif row is None and ended and slot.state != "running":
+                yield Check(where, slot.state, "finished in its directory", "copy")
             elif row is not None and directory is not None:
                 yield from _of_trial(trial, directory, row, where)
                 for name, content in directory.scores.items():
@@ -114,6 +116,9 @@ def _of_trial(
             yield Check(f"{where}, {key} as tracked ({name})", *values, "copy")
     for name in STARTED:
         yield Check(f"{where}, {name}", row.get(name), directory.start.get(name), "copy")
+    for name, key in (("device_name", "device"), ("devices", "devices")):
+        if name in row:  # rows of before them have none
+            yield Check(f"{where}, {name}", row[name], result.get(key), "copy")
     kept = {
         f"{n}.{key}": x for n, some in directory.scores.items() for key, x in some["scores"].items()
     }

@@ -60,46 +60,51 @@ class Found(NamedTuple):
     """The tag ablate.row, as `description.row` made it."""
 
 
-def read(uri: str, study: str, setting: str) -> pd.DataFrame:
+def read(uri: str, study: str, setting: str, owner: str | None = None) -> pd.DataFrame:
     """The runs of a study in a setting, oldest first, reruns included.
 
-    A run that did not finish has no scores; runs that others have put into the experiment are left
-    out. No store or no such experiment: no rows. StoreError where the store cannot be read.
+    `owner`: of a store that several mlruns/ share, only those that this one has sent. A run that
+    did not finish has no scores; runs that are none of ours are left out. No store or no such
+    experiment: no rows. StoreError where the store cannot be read.
     """
     name = f"{study}/{setting}"
     with _reading(uri):
         path = _database(uri)
         if path is None:
-            return _tidy(*_search(uri, name))
-        return _tidy(_select(path, name), _params(path, name)) if path.exists() else _tidy([], {})
+            return _tidy(*_search(uri, name, owner))
+        if not path.exists():
+            return _tidy([], {})
+        return _tidy(_select(path, name, owner), _params(path, name))
 
 
-def rows(uri: str, study: str, setting: str) -> list[Found]:
+def rows(uri: str, study: str, setting: str, owner: str | None = None) -> list[Found]:
     """The runs of `read` without their parameters: all that a table needs, in a tenth the time."""
     name = f"{study}/{setting}"
     with _reading(uri):
         path = _database(uri)
         if path is None:
-            return _search(uri, name)[0]
-        return _select(path, name) if path.exists() else []
+            return _search(uri, name, owner)[0]
+        return _select(path, name, owner) if path.exists() else []
 
 
-def seeds(uri: str, study: str, setting: str) -> list[int]:
+def seeds(uri: str, study: str, setting: str, owner: str | None = None) -> list[int]:
     """The seeds of the runs of `read`, each once."""
     with _reading(uri):
         path = _database(uri)
         if path is None:
-            return sorted({run.row["seed"] for run in _search(uri, f"{study}/{setting}")[0]})
+            found, _ = _search(uri, f"{study}/{setting}", owner)
+            return sorted({run.row["seed"] for run in found})
         if not path.exists():
             return []
+        whose, given = _whose(owner)
         query = (
             "SELECT DISTINCT value FROM tags WHERE key = 'ablate.seed' AND run_uuid IN"
-            f" (SELECT runs.run_uuid {OF_EXPERIMENT})"
+            f" (SELECT runs.run_uuid {OF_EXPERIMENT}{whose})"
         )
         with closing(_open(path)) as connection:
-            found = connection.execute(query, (f"{study}/{setting}",)).fetchall()
+            told = connection.execute(query, (f"{study}/{setting}", *given)).fetchall()
     try:
-        return sorted(int(seed) for (seed,) in found)
+        return sorted(int(seed) for (seed,) in told)
     except ValueError:
         raise damaged(f"of {study}/{setting}", "ablate.seed") from None
 
@@ -213,12 +218,21 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _select(path: Path, name: str) -> list[Found]:
+def _whose(owner: str | None) -> tuple[str, tuple[str, ...]]:
+    """What narrows OF_EXPERIMENT to one owner's runs, and its parameters."""
+    if owner is None:
+        return "", ()
+    query = " AND EXISTS (SELECT 1 FROM tags own WHERE own.run_uuid = runs.run_uuid"
+    return f"{query} AND own.key = 'ablate.root' AND own.value = ?)", (owner,)
+
+
+def _select(path: Path, name: str, owner: str | None) -> list[Found]:
+    whose, given = _whose(owner)
     with closing(_open(path)) as connection:
         found = connection.execute(
             "SELECT runs.run_uuid, experiment_id, status, tags.value"
-            f" {OF_EXPERIMENT} ORDER BY start_time, runs.run_uuid",
-            (name,),
+            f" {OF_EXPERIMENT}{whose} ORDER BY start_time, runs.run_uuid",
+            (name, *given),
         ).fetchall()
     # One text for the parser: a call for each run takes as long again.
     try:
@@ -262,7 +276,9 @@ def _params(path: Path, name: str) -> dict[str, dict[str, str]]:
     return params
 
 
-def _search(uri: str, name: str) -> tuple[list[Found], dict[str, dict[str, str]]]:
+def _search(
+    uri: str, name: str, owner: str | None
+) -> tuple[list[Found], dict[str, dict[str, str]]]:
     """`_select` and `_params` for any store."""
     import mlflow
 
@@ -270,12 +286,11 @@ def _search(uri: str, name: str) -> tuple[list[Found], dict[str, dict[str, str]]
     experiment = client.get_experiment_by_name(name)
     if experiment is None or experiment.lifecycle_stage != "active":
         return [], {}
-    page = client.search_runs([experiment.experiment_id], max_results=PAGE)
+    ids, words = [experiment.experiment_id], f"tags.`ablate.root` = '{owner}'" if owner else ""
+    page = client.search_runs(ids, words, max_results=PAGE)
     runs = list(page)
     while page.token:
-        page = client.search_runs(
-            [experiment.experiment_id], max_results=PAGE, page_token=page.token
-        )
+        page = client.search_runs(ids, words, max_results=PAGE, page_token=page.token)
         runs += page
     runs = [run for run in runs if "ablate.row" in run.data.tags]
     runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
@@ -420,7 +435,7 @@ def _experiments_by_client(uri: str) -> list[tuple[str, str, str, int]]:
             experiment.tags["ablate.study"],
             experiment.tags["ablate.setting"],
             experiment.experiment_id,
-            len(_search(uri, experiment.name)[0]),
+            len(_search(uri, experiment.name, None)[0]),
         )
         for experiment in client.search_experiments()
         if "ablate.study" in experiment.tags and "ablate.setting" in experiment.tags

@@ -60,13 +60,13 @@ class Stored:
     """The tracker and the trials' directories of a root."""
 
     def __init__(self, root: Path) -> None:
-        self._uri, self._root = store.uri(root), Root(root)
+        self._uri, self._owner, self._root = store.uri(root), store.owner(root), Root(root)
 
     def sequential(self, study: str, setting: str, trials: Sequence[Trial]) -> list[Decisions]:
         return decisions.read(self._root.path, study, setting, trials)
 
     def runs(self, study: str, setting: str) -> list[Found]:
-        return runs.rows(self._uri, study, setting)
+        return runs.rows(self._uri, study, setting, self._owner)
 
     def history(self, wanted: Sequence[Run], metrics: Sequence[str]) -> pd.DataFrame:
         return runs.history(self._uri, [run.run_id for run in wanted], metrics)

@@ -1,5 +1,7 @@
 """A walk of rows, each against the row that it goes on from: what every single change is worth."""
 
+from collections.abc import Iterator
+
 from analysis import verdicts
 from analysis.columns import (
     EMPTY,
@@ -124,18 +126,24 @@ def _told(
     told = [text]
     ends = [row for row in rows if row.arm not in {other.arm for other in before.values()}]
     for end in ends:
-        start = _start(end, before)
+        start, steps = _start(end, before), [*_walk(end, before)]
         whole = table.difference(end, table.measure, start)
-        if whole is not None:
-            told.append(
-                f"From {start.arm} to {end.arm}: {signed(whole, 2)} {table.scorer.upper()}; the "
-                "steps between add up to it."
-            )
+        if whole is None:
+            continue
+        gains = [table.difference(row, table.measure, before[row.arm]) for row in steps]
+        text = f"From {start.arm} to {end.arm}: {signed(whole, 2)} {table.scorer.upper()}"
+        told.append(f"{text}." if None in gains else f"{text}; the steps between add up to it.")
     return told
 
 
 def _start(row: Row, before: dict[str, Row]) -> Row:
     """The row that a walk to this one began with."""
+    *_, last = row, *_walk(row, before)
+    return before.get(last.arm, last)
+
+
+def _walk(row: Row, before: dict[str, Row]) -> Iterator[Row]:
+    """The rows with a row before them, from this one back."""
     while row.arm in before:
+        yield row
         row = before[row.arm]
-    return row

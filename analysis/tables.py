@@ -96,6 +96,11 @@ class Row:
             return ()
         return measure.values
 
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """`scores`, by their seeds."""
+        values = self.scores(metric)
+        return dict(zip(self.measures[metric].seeds, values, strict=True)) if values else {}
+
     def mean(self, metric: str) -> float | None:
         return self.measures[metric].mean if metric in self.measures else None
 
@@ -142,11 +147,13 @@ class Table:
 
     @property
     def base_name(self) -> str:
-        """What rows are compared with: `base`; of a search its best, `t4`."""
-        return self.base.arm if self.is_search else BASE
+        """What rows are compared with: `base`; of a search its best, `t4`; of rows without base
+        the first."""
+        return self.base.arm
 
     def base_of(self, row: Row) -> Row:
-        """What the row is compared with: of rows at their best, base at its best."""
+        """What the row is compared with: of rows at their best, base at its best; itself where
+        that is not in the table."""
         return _base_of(row, self.rows)
 
     @property
@@ -326,8 +333,7 @@ def _base_of(row: Row, rows: Sequence[Row]) -> Row:
     first = next((one for one in rows if one.arm == BASE), rows[0])
     if row.group != TUNED:
         return first
-    best = [one for one in rows if one.group == TUNED]
-    return next((one for one in best if one.arm == f"{first.arm}{BEST}"), best[0])
+    return next((one for one in rows if one.arm == f"{first.arm}{BEST}"), row)
 
 
 def _decided(row: Row, sequential: Sequence[Decisions]) -> tuple[Decision, Design] | None:

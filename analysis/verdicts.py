@@ -43,7 +43,8 @@ def how(table: Table) -> list[str]:
     if any(row.group == TUNED for row in table.rows):
         rows += ", those at their best among themselves"
     found = [
-        f"Verdicts: Welch's t-test over the seeds' {table.scorer.upper()} against base's, Holm's "
+        f"Verdicts: Welch's t-test over the seeds' {table.scorer.upper()} against "
+        f"{table.base_name}'s, Holm's "
         f"correction over {rows}, level {100 * LEVEL:g} %; the same: two one-sided tests with a "
         f"margin of {MARGIN:g} points, corrected likewise. They speak of these sentences."
     ]

@@ -119,6 +119,12 @@ def calm_mlflow() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
+def owner(root: Path) -> str | None:
+    """Whose runs a report of this root counts: those that `identity` tags. None: all of the store,
+    which lies in mlruns/ itself."""
+    return None if is_default(root) else identity(root)
+
+
 def identity(root: Path) -> str:
     """What tells this mlruns/ from others that send to the same server; moves with the folder."""
     path = root / "mlruns" / ".id"

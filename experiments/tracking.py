@@ -204,19 +204,32 @@ class Sender:
         return run if self._is_of(run, trial) else None
 
     def _is_of(self, run: "Run", trial: Trial) -> bool:
-        return bool(run.data.tags.get("ablate.directory") == self._folder(trial))
+        """Whether it tells of this root's directory, and not of one that lay there before."""
+        owner, about = store.owner(self._root), run.data.tags
+        return (
+            about.get("ablate.directory") == self._folder(trial)
+            and owner in (None, about.get("ablate.root"))
+            and run.info.start_time == int(trial.started * 1000)
+        )
 
     def _lost_run(self, trial: Trial) -> "Run | None":
-        """The run of a process that was killed before it noted that it had created it."""
+        """The run of a process that was killed before it noted that it had created it.
+
+        Runs of a directory that somebody has removed, to train the trial again, are deleted, as
+        MLflow deletes: `mlflow runs restore` brings them back. Their curves are not this one's.
+        """
         told = self._tags(trial, "")
         names = ("ablate.root", "ablate.directory", "ablate.arm")
         found = self._client().search_runs(
             [self._experiment(trial.identity.study, trial.identity.setting)],
             " and ".join(f"tags.`{name}` = '{told[name]}'" for name in names),
             order_by=["attributes.start_time ASC"],
-            max_results=1,
         )
-        return found[0] if found else None
+        own = [run for run in found if self._is_of(run, trial)]
+        for run in found:
+            if run not in own:
+                self._client().delete_run(run.info.run_id)
+        return own[0] if own else None
 
     def _new_run(self, trial: Trial) -> "Run":
         return self._client().create_run(

@@ -37,16 +37,16 @@ def searched(objectives: list[str], row: str = "", count: int = 8) -> Searched:
     )
 
 
-def tuned_table(lost: str = "") -> Table:
+def tuned_table(lost: str = "", without: str = "") -> Table:
     """Base and two rows with three seeds, as they stand and at their best; of `lost` a seed has
-    diverged."""
+    diverged, and `without` is not there."""
     some = trials("grammar", ["base", "A1", "C1"], [1, 2, 3])
     best = [
         _renamed(trial, f"{trial.arm}.best", f"b{trial.digest[1:]}")
         for trial in trials("grammar", ["base", "A1", "C1"], [1, 2, 3])
     ]
     points = {"base": 30.0, "A1": 28.0, "C1": 25.0, "base.best": 33.0, "A1.best": 32.5}
-    both = [*some, *best]
+    both = [trial for trial in (*some, *best) if trial.arm != without]
     records = [run(t, points[t.arm] + 0.2 * t.seed * t.seed, 2.0) for t in both if t.arm in points]
     for record in records:
         if (record["arm"], record["seed"]) == (lost, 3):

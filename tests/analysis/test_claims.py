@@ -7,7 +7,7 @@ from scipy import stats
 
 from analysis import claims, published, tables
 from analysis.claims import Finding
-from tests.analysis.example import heading, run, stored, trials
+from tests.analysis.example import diverged, heading, run, stored, trials
 
 FIGURES = published.load()
 PRINTED = {arm: row.bleu for arm, row in FIGURES.table3.rows.items()}
@@ -97,21 +97,41 @@ def test_the_section_shows_sentences_of_which_two_rows_were_run():
     assert claims.section(tables.build(heading("grammar"), some, [], FIGURES), FIGURES) is None
 
 
+def test_a_row_of_which_a_seed_diverged_is_not_called_unrun():
+    some = trials("grammar", ["base", "A1", "A2", "A3", "A4"], [1, 2, 3])
+    records = [run(t, 30.0 + t.seed / 100, 2.0) for t in some]
+    table = diverged(tables.build(heading("grammar"), some, stored(records), FIGURES), "A4")
+    section = claims.section(table, FIGURES)
+    assert section is not None
+    text = " ".join(note.text for note in section.notes)
+    assert "A4: a seed diverged" in text
+    assert "not run" not in next(n.text for n in section.notes if "A4: a seed" in n.text)
+
+
 def test_ranks_are_spearmans():
-    ours = {arm: [bleu + shift] for shift, (arm, bleu) in enumerate(PRINTED.items())}
+    ours = {arm: {1: bleu + shift} for shift, (arm, bleu) in enumerate(PRINTED.items())}
     found = claims.ranks(ours, PRINTED)
     assert found is not None
-    theirs = stats.spearmanr([ours[arm][0] for arm in PRINTED], [*PRINTED.values()])
+    theirs = stats.spearmanr([ours[arm][1] for arm in PRINTED], [*PRINTED.values()])
     assert found.of_means == pytest.approx(theirs.statistic)
     assert found.rows == 20
 
 
 def test_the_papers_own_order_ranks_as_one_and_each_seed_by_itself():
-    found = claims.ranks({arm: [bleu, -bleu, bleu * 9] for arm, bleu in PRINTED.items()}, PRINTED)
+    ours = {arm: {1: bleu, 2: -bleu, 5: bleu * 9} for arm, bleu in PRINTED.items()}
+    found = claims.ranks(ours, PRINTED)
     assert found is not None
     assert (found.of_means, *found.of_seeds) == pytest.approx((1, 1, -1, 1))
 
 
+def test_an_order_by_single_seeds_is_of_seeds_that_all_rows_have():
+    ours = {arm: {1: bleu, 2: -bleu} for arm, bleu in PRINTED.items()}
+    ours["A1"] = {2: -PRINTED["A1"], 3: 1000.0}
+    found = claims.ranks(ours, PRINTED)
+    assert found is not None
+    assert found.of_seeds == pytest.approx((-1,))
+
+
 def test_too_few_rows_have_no_order():
-    assert claims.ranks({"base": [1.0], "A1": [2.0]}, PRINTED) is None
-    assert claims.ranks({arm: [1.0] for arm in PRINTED}, PRINTED) is None
+    assert claims.ranks({"base": {1: 1.0}, "A1": {1: 2.0}}, PRINTED) is None
+    assert claims.ranks({arm: {1: 1.0} for arm in PRINTED}, PRINTED) is None

@@ -37,6 +37,11 @@ from tests.analysis.searching import search_table, searched
 from tests.analysis.test_verification import small
 
 
+@pytest.fixture(autouse=True)
+def _few_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentences, "FEWEST", 1)
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with pytest.MonkeyPatch.context() as patch:
@@ -146,6 +151,19 @@ def test_what_is_left_of_a_row_that_diverged_is_marked_and_not_compared(
     }
     assert marks == {row.arm: row.arm == arm for row in lost.rows}
     assert metrics.sections(lost, read)[0].content["counts"]["chrf"]["pairs"] == 1
+
+
+def test_on_few_sentences_nothing_is_tested(
+    source: Made, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentences, "FEWEST", 20)
+    read = sentence_counts.of_parts(table, source.trials, source)
+    section = extrapolation.section(table, source.trials, source, read)
+    assert section is not None
+    assert section.content["beyond"] == {"valid": {}, "test": {}}
+    assert "None on fewer than 20 of the longest pairs: valid, test." in section.notes[0].text
+    assert metrics.sections(table, read) == []
+    assert sentence_counts.compared(table, source.trials, source) == {}
 
 
 def test_where_no_pair_is_beyond_the_limit_none_is_called_so(

@@ -14,7 +14,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis import runs
-from experiments import store
+from analysis.sources import Stored
+from experiments import mirror, store
 from experiments.tracking import Sender, prepare_store
 from lit_transformer.record import append_line
 from tests.experiments.directories import BEGAN, SCORES, end, finish, identity, make_trial
@@ -168,6 +169,32 @@ def test_the_fast_path_never_imports_mlflow(uri: str) -> None:
         "sys.exit(bool({'mlflow', 'torch', 'sqlalchemy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script, uri], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_of_a_shared_store_a_root_counts_its_own_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    monkeypatch.setenv(store.VARIABLE, f"sqlite:///{tmp_path}/shared.db")
+    for name, arms, bleu in (("ana", ["base"], 31.5), ("ben", ["base", "A1"], 77.7)):
+        for arm in arms:
+            finish(make_trial(tmp_path / name, identity(arm)), {"valid.bleu": bleu})
+        mirror.sync_all(tmp_path / name)
+    if slow:
+        slowly(monkeypatch)
+    found = {
+        name: {
+            (run.row["arm"], run.row["scores"]["valid.bleu"])
+            for run in Stored(tmp_path / name).runs("table3", "grammar")
+        }
+        for name in ("ana", "ben")
+    }
+    assert found == {"ana": {("base", 31.5)}, "ben": {("base", 77.7), ("A1", 77.7)}}
+    uri, owner = store.uri(tmp_path / "ana"), store.owner(tmp_path / "ana")
+    assert len(runs.read(uri, "table3", "grammar")) == 3
+    assert runs.read(uri, "table3", "grammar", owner)["arm"].tolist() == ["base"]
+    assert runs.seeds(uri, "table3", "grammar", owner) == [1]
+    assert store.owner(tmp_path / "ana") != store.owner(tmp_path / "ben")
 
 
 @pytest.mark.parametrize("slow", [False, True])

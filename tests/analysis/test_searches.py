@@ -119,6 +119,16 @@ def test_rows_at_their_best_are_compared_with_base_at_its_best():
     assert "base at its best" in " ".join(note.text for note in notes(table, spanned=False))
 
 
+def test_where_base_has_no_best_rows_at_their_best_are_compared_with_nothing():
+    table = tuned_table(without="base.best")
+    rows = {row.arm: row for row in table.rows}
+    assert table.base_of(rows["A1.best"]) is rows["A1.best"]
+    assert rows["A1.best"].verdict is rows["C1.best"].verdict is None
+    assert rows["A1"].verdict is not None
+    text = " ".join(note.text for note in notes(table, spanned=False))
+    assert "base has no best here, so they are compared with nothing." in text
+
+
 def test_a_section_shows_each_row_as_it_stands_and_at_its_best():
     section = searches.section(tuned_table())
     assert section is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import sentence_counts, tables
+from analysis import sentence_counts, sentences, tables
 from analysis.sentences import MOST_RUNS, resampled, weights
 from analysis.sources import Stored
 from analysis.tables import Table
@@ -21,6 +21,12 @@ from lit_transformer.record import Record
 from tests.analysis.evident import made
 from tests.analysis.example import heading, run, stored
 from tests.toy import write_toy
+
+
+@pytest.fixture(autouse=True)
+def _few_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentences, "FEWEST", 1)
+
 
 WORDS = ["das", "hund", "katze", "sieht", "mag"]
 

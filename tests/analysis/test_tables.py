@@ -245,7 +245,29 @@ def test_a_row_of_one_foreign_signature_is_withheld_too():
 def test_scores_that_are_not_finite_are_no_scores():
     [only] = trials("grammar", ["base"], [1])
     table = built([only], [run(only, 30, float("inf"))])
-    assert PERPLEXITY not in table.base.measures
+    measure = table.base.measures[PERPLEXITY]
+    assert (measure.mean, measure.withheld) == (None, "a seed's score is no finite number")
+
+
+def test_a_seed_without_a_finite_score_flatters_no_row():
+    some = trials("grammar", ["base", "A1"], [1, 2, 3])
+    records = [run(t, 30 + n, 2) for n, t in enumerate(some)]
+    records[-1] |= {"score.valid.bleu": float("nan")}
+    table = built(some, records)
+    assert table.rows[1].mean("valid.bleu") is None
+    assert table.difference(table.rows[1], "valid.bleu") is None
+    assert table.rows[1].verdict.word == "no score"
+    assert "Not shown, a seed's score is no finite number: A1 valid.bleu." in words(table)
+
+
+def test_rows_without_base_are_compared_with_the_first_and_it_is_said():
+    some = trials("grammar", ["A1", "C1"], [1, 2, 3])
+    table = built(some, [run(t, (20 if t.arm == "A1" else 30) + t.seed / 10, 2) for t in some])
+    assert table.base_name == "A1"
+    text = words(table)
+    assert "There is no row base here: rows are compared with A1, the first." in text
+    assert "BLEU against A1's, Holm's correction over 1 row" in text
+    assert "base's" not in text
 
 
 def test_other_data_and_sizes_are_said():

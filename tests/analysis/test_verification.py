@@ -19,6 +19,7 @@ from analysis import (
     latex,
     recomputing,
     rendering,
+    sentences,
     verification,
     verification_text,
 )
@@ -40,7 +41,8 @@ Value = Any
 
 
 def small(patch: pytest.MonkeyPatch) -> None:
-    """The built-in corpora with a few sentences a part."""
+    """The built-in corpora with a few sentences a part, which do for a test."""
+    patch.setattr(sentences, "FEWEST", 1)
     draws = {
         part: corpora.Draw(n, s)
         for part, n, s in (("train", 20, 1), ("valid", 9, 2), ("test", 7, 3))
@@ -412,6 +414,43 @@ def test_evidence_that_does_not_hold_together_is_told(copy: Report, change: Any,
     first = copy.source.trials[0]
     found = spoil(copy, lambda c: change(c["trials"][0], c["directories"][first.digest]))
     assert any(told in one and one.startswith("evidence, row base") for one in found)
+
+
+def _shadowed(found: evidence.Evidence) -> None:
+    """A false score, and the true one behind it as a rerun's, which no table counts."""
+    true = found.runs[0].model_copy(deep=True)
+    found.runs[0].row["scores"]["valid.bleu"] += 20
+    true.row["rerun_of"] = "x"
+    found.runs.append(true.model_copy(update={"run_id": "f" * 32}))
+
+
+def _hidden(found: evidence.Evidence) -> None:
+    found.runs[0].row["kind"] = "diverged"
+
+
+def _left_out(found: evidence.Evidence) -> None:
+    del found.runs[0]
+
+
+def _more_devices(found: evidence.Evidence) -> None:
+    found.runs[0].row["devices"] = 8
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_shadowed, "evidence, row base, seed 1, valid.bleu as tracked (scores)"),
+        (_hidden, "evidence, row base, seed 1"),
+        (_left_out, "evidence, row base, seed 1"),
+        (_more_devices, "evidence, row base, seed 1, devices"),
+    ],
+)
+def test_evidence_that_hides_or_adorns_a_run_is_told(copy: Report, change: Any, told: str) -> None:
+    forged = copy.found.model_copy(deep=True)
+    assert (forged.runs[0].row["arm"], forged.runs[0].row["seed"]) == ("base", 1)
+    change(forged)
+    assert evidence.write(forged, copy.evidence)
+    assert told in where(copy.verified())
 
 
 def test_a_counted_trial_without_evidence_is_told(copy: Report) -> None:

@@ -291,6 +291,42 @@ def test_a_run_that_was_deleted_comes_back_whole(root: Path) -> None:
     assert new.data.metrics == old.data.metrics
 
 
+def test_a_trial_that_is_trained_again_has_none_of_the_curve_of_before(root: Path) -> None:
+    who = identity()
+    finish(make_trial(root, who))
+    Sender(root).send(who, root / "mlruns" / "trials" / who.digest)
+    (before,) = runs(root)
+    shutil.rmtree(root / "mlruns" / "trials" / who.digest)
+    record = make_trial(root, who)
+    record.attempts.unlink()
+    start = {"attempt": 1, "event": "start", "time": BEGAN + 1e6, "commit": "c0ffee"}
+    append_line(record.attempts, {**start, "dirty": False, "device": "cpu", "pid": 1})
+    record.metrics.unlink()
+    add_points(record, [100, 200])
+    finish(record)
+    for _ in range(2):
+        Sender(root).send(who, record.path)
+    (after,) = runs(root)
+    assert after.info.run_id != before.info.run_id
+    curve = client(root).get_metric_history(after.info.run_id, "train.loss")
+    assert sorted(point.step for point in curve) == [100, 200]
+    assert client(root).get_run(before.info.run_id).info.lifecycle_stage == "deleted"
+
+
+def test_a_directory_copied_with_its_notes_writes_into_no_run_of_another_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(store.VARIABLE, f"sqlite:///{tmp_path}/shared.db")
+    who, roots = identity(), [tmp_path / "ana", tmp_path / "ben"]
+    finish(make_trial(roots[0], who))
+    Sender(roots[0]).send(who, roots[0] / "mlruns" / "trials" / who.digest)
+    shutil.copytree(roots[0] / "mlruns" / "trials", roots[1] / "mlruns" / "trials")
+    Sender(roots[1]).send(who, roots[1] / "mlruns" / "trials" / who.digest)
+    told = {run.data.tags["ablate.root"] for run in runs(tmp_path)}
+    assert told == {store.identity(root) for root in roots}
+    assert len(runs(tmp_path)) == 2
+
+
 def test_a_deleted_experiment_is_said_with_the_remedy(root: Path) -> None:
     who = identity()
     record = make_trial(root, who)
