@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from analysis import svg
 from analysis.columns import groups, plain, value
@@ -20,6 +20,10 @@ CURVES = {
     "valid.curve_bleu": "BLEU of greedy search, first sentences of the valid part",
     "valid.curve_f1": "F1 of greedy search, first sentences of the valid part",
 }
+
+
+FAR = 400
+"""Per cent of a difference from which the axis has decades."""
 
 
 class Panel(NamedTuple):
@@ -64,10 +68,13 @@ def differences(table: Table, metric: str, figure: str) -> str:
             color=INK,
             parse_math=False,
         )
+        if max(map(abs, axes.get_xlim())) > FAR:
+            _far(axes)
         axes.set_ylim(max(places.values()) + 0.7, 0.3)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        if axes.get_xscale() == "linear":
+            axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(partial(_offset, zero=table.base_name)))
         return svg.inline(drawing, f"Difference from {table.base_name}, {metric}")
 
@@ -124,6 +131,15 @@ def _zero(axes: Axes, table: Table, metric: str, scale: float) -> None:
         band = deviation * scale
         axes.axvspan(-band, band, color=HAIR, linewidth=0, alpha=0.6, zorder=0)
     axes.axvline(0, color=FAINT, linewidth=0.6, zorder=1)
+
+
+def _far(axes: Axes) -> None:
+    """Decades beyond a line's first ten per cent: a row that has learned nothing leaves others
+    their differences."""
+    low, high = axes.dataLim.x0, axes.dataLim.x1
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(1.5 * min(low, -2.0), 1.5 * high)
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _offset(tick: float, _: int, zero: str) -> str:

@@ -62,6 +62,21 @@ def test_a_row_that_diverged_has_its_curve_and_says_so():
     assert ticks.findall(panel.svg) == ticks.findall(calm.svg)
 
 
+def test_a_row_that_has_learned_nothing_leaves_others_their_differences():
+    some = trials("grammar", ["base", "A1", "A2"], [1, 2])
+    perplexities = {"base": 2.0, "A1": 2.2, "A2": 300.0}
+    records = [run(t, 30.0, perplexities[t.arm] + t.seed / 100) for t in some]
+    table = tables.build(heading("grammar"), some, stored(records), published.load())
+    words = [node.text for node in ET.fromstring(_perplexities(table)).iter()]
+    assert {"base", "+10", "+100", "+1000", "+10000"} <= {*words}
+    calm = replace(table, rows=table.rows[:2])
+    assert "+100" not in [node.text for node in ET.fromstring(_perplexities(calm)).iter()]
+
+
+def _perplexities(table):
+    return plots.differences(table, "valid.perplexity", "ppl")
+
+
 def test_base_alone_still_has_its_curve():
     table = table_of(["base"], [1])
     assert [p.title for p in plots.curves(table, histories(table), "valid.perplexity")] == ["base"]
