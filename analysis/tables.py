@@ -270,10 +270,18 @@ def build(
     arms: dict[str, list[ExpectedTrial]] = {}
     for trial in trials:
         arms.setdefault(trial.arm, []).append(trial)
+    pruned = {
+        search.name(one) for search in searched for one in search.found if one.end == "pruned"
+    }
     base = arms.get(BASE, next(iter(arms.values())))[0].config
     bare = [
-        _row(members[0], counting.slots(members, answers), base, published)
-        for members in arms.values()
+        _row(
+            members[0],
+            _as_searched(counting.slots(members, answers), arm in pruned),
+            base,
+            published,
+        )
+        for arm, members in arms.items()
     ]
     if BASE not in arms:  # a blank cell would mean a row that does not say so of itself
         bare = [replace(row, printed=frozenset(_identity())) for row in bare]
@@ -299,6 +307,15 @@ def build(
         searched=tuple(searched),
         tracked=tracked,
     )
+
+
+def _as_searched(slots: tuple[Slot, ...], is_pruned: bool) -> tuple[Slot, ...]:
+    """What a search has pruned stays so in its table, whatever was trained of it since: the search
+    chose without that score."""
+    if not is_pruned:
+        return slots
+    runs = [slot.run and slot.run._replace(kind="pruned") for slot in slots]
+    return tuple(slot._replace(run=run) for slot, run in zip(slots, runs, strict=True))
 
 
 def _is_given_up(row: Row, slot: Slot) -> bool:

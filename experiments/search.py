@@ -24,7 +24,7 @@ from experiments.space import described, is_in
 from experiments.study import Setting, Study, Trial, check_search, expand, with_arms
 from experiments.suggestions import about, path, read_events, searched, spent_s, suggestions
 from experiments.sweep import Further, Planned, Root, plan
-from lit_transformer.config_io import ConfigError, Given, Scalar, flatten
+from lit_transformer.config_io import ConfigError, Given, Scalar, flatten, load
 from lit_transformer.record import (
     POINT,
     Record,
@@ -76,6 +76,7 @@ class Searching:
         self._score, self._curve = f"{study.score}.{task}", f"valid.curve_{task}"
         self._check_curve()
         self._news: list[str] = []
+        self._alike: dict[str, bool] = {}
         self._restore(read_events(self._path))
 
     @property
@@ -323,7 +324,7 @@ class Searching:
 
     def _follow(self, number: int, record: Record) -> None:
         """Report the validations that are new, and ask the pruner after each."""
-        if self._search.pruner is None:
+        if self._search.pruner is None or not self._validates_alike(record):
             return
         try:
             lines = list(read_lines(record.metrics, **POINT))
@@ -336,6 +337,18 @@ class Searching:
                 return
             self._note("followed", number=number, step=step, value=value)
             self._report(number, step, value)
+
+    def _validates_alike(self, record: Record) -> bool:
+        """Whether its curve compares with the others': which validations a trial has is no part of
+        its digest, and another study may have trained it."""
+        if record.path.name not in self._alike and record.config.exists():
+            try:
+                own, ours = load(record.config).train, self.base.config.train
+            except ConfigError:  # the trial's state tells it
+                return False
+            told = [(one.valid_every, one.valid_sentences) for one in (own, ours)]
+            self._alike[record.path.name] = told[0] == told[1]
+        return self._alike.get(record.path.name, True)
 
     def _report(self, number: int, step: int, value: float) -> None:
         """A step is a validation, the first is 1: Optuna's resource."""

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
@@ -73,12 +73,18 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def newest_whole(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; broken newer ones are named in the log."""
+def newest_whole(folder: Path, mean: Sequence[int] = ()) -> Path | None:
+    """The newest checkpoint that is whole, and up to it every snapshot of the updates in `mean`;
+    what is broken is named in the log."""
+    snapshots = (step_file(folder, step, ".safetensors") for step in sorted(mean))
+    broken = next((file for file in snapshots if not is_whole(file)), None)  # or still to come
     for path in sorted(folder.glob("step-*.ckpt"), reverse=True):
-        if is_whole(path):
+        if broken is not None and path.stem >= broken.stem:
+            logger.warning("%s is not whole; going back to before it", broken.name)
+        elif is_whole(path):
             return path
-        logger.warning("%s does not match its checksum; trying the one before it", path.name)
+        else:
+            logger.warning("%s does not match its checksum; trying the one before it", path.name)
     return None
 
 

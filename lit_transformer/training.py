@@ -191,7 +191,7 @@ def _fit(
     peers: Peers,
 ) -> dict[str, float]:
     """Train to the last update -> tokens, seconds and operations. Leaves model.safetensors."""
-    done = peers.once(lambda: _fitted(record, data))
+    done = peers.once(lambda: _fitted(config, record, data))
     if done is not None:
         return {**done, "seconds_of_this_attempt": 0.0}
     _seed(config.train.seed)
@@ -199,7 +199,7 @@ def _fit(
     if not peers.leads:  # equal weights, but dropout of its own
         _seed(int(np.random.SeedSequence([config.train.seed, peers.rank]).generate_state(1)[0]))
     journal = Journal(record, data, progress, should_stop, peers)
-    resumed = peers.once(lambda: checkpoints.newest_whole(record.checkpoints))
+    resumed = peers.once(lambda: checkpoints.newest_whole(record.checkpoints, _averaged(config)))
     trainer = make_trainer(config, record, device, [journal])
     loader = data.train_dataloader(peers.rank)
     before_s = _seconds_in(resumed)
@@ -233,10 +233,22 @@ def make_trainer(
     )
 
 
-def _fitted(record: Record, data: TranslationData) -> dict[str, float] | None:
-    """The totals of a training that an earlier attempt has brought to its end."""
+def _fitted(config: RunConfig, record: Record, data: TranslationData) -> dict[str, float] | None:
+    """The totals of a training that an earlier attempt has brought to its end, and whose models
+    can be scored or have been."""
     done = record.read_json("training.json")
-    return done if _is_scored(record, data) or checkpoints.is_whole(record.weights) else None
+    if done is None or _is_scored(record, data):
+        return done
+    folder = record.checkpoints
+    files = [checkpoints.step_file(folder, step, ".safetensors") for step in _averaged(config)]
+    has_mean = checkpoints.is_whole(record.averaged) or all(map(checkpoints.is_whole, files))
+    return done if has_mean and checkpoints.is_whole(record.weights) else None
+
+
+def _averaged(config: RunConfig) -> list[int]:
+    """The updates whose weights the averaged model is the mean of."""
+    train = config.train
+    return steps_to_average(train.steps, train.average_every, train.average_last)
 
 
 def _is_scored(record: Record, data: TranslationData) -> bool:
@@ -297,8 +309,7 @@ def _flops(config: RunConfig, data: TranslationData, target_tokens: int) -> floa
 
 def _average(config: RunConfig, record: Record, data: TranslationData) -> list[int]:
     """Leave averaged.safetensors -> the updates that went into it."""
-    train = config.train
-    steps = steps_to_average(train.steps, train.average_every, train.average_last)
+    steps = _averaged(config)
     if not _is_scored(record, data) and not checkpoints.is_whole(record.averaged):
         files = [checkpoints.step_file(record.checkpoints, step, ".safetensors") for step in steps]
         checkpoints.save_tensors(average(files), record.averaged)

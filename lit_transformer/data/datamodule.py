@@ -6,6 +6,7 @@ from typing import final
 import pytorch_lightning as pl
 
 from lit_transformer.config import RunConfig
+from lit_transformer.config_io import ConfigError
 from lit_transformer.data import corpora, translation, vocab
 from lit_transformer.data.batching import UpdateLoader
 
@@ -33,6 +34,21 @@ class TranslationData(pl.LightningDataModule):
             for part in corpora.PARTS
             if part in self.corpus.parts
         }
+
+        self._check_positions()
+
+    def _check_positions(self) -> None:
+        """ConfigError where a table of positions is shorter than a reference, which is not cut."""
+        model = self.config.model
+        if model.positions != "learned":
+            return
+        for part in self.evaluated:
+            longest = int(self.parts[part].target_lengths.max())
+            if longest > model.max_positions:
+                raise ConfigError(
+                    f"model.max_positions={model.max_positions}: a reference of {part} has "
+                    f"{longest} tokens; raise it to that"
+                )
 
     def train_dataloader(self, rank: int = 0) -> UpdateLoader:
         """The updates, as the device of this rank sees them."""

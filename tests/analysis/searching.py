@@ -55,8 +55,9 @@ def tuned_table(lost: str = "", without: str = "") -> Table:
     return tables.build(heading("grammar"), both, stored(records), None, searched=found)
 
 
-def search_table(search: Searched) -> Table:
-    """The table of a search: trials of Table 3 stand for its suggestions."""
+def search_table(search: Searched, since: str = "") -> Table:
+    """The table of a search: trials of Table 3 stand for its suggestions; of what was pruned,
+    `since` was trained to its end, with a score above all others."""
     some = trials("grammar", [], [1])[: len(search.found)]
     names = [search.name(one) for one in search.found]
     named = [_renamed(trial, name, trial.digest) for trial, name in zip(some, names, strict=True)]
@@ -68,7 +69,11 @@ def search_table(search: Searched) -> Table:
     for trial in order:
         one = ends[trial.arm]
         record = run(trial, sum(one.objectives[:1]), 2.0)
-        records.append(record if one.end == "complete" else record | {"kind": "pruned"})
+        if trial.arm == since:
+            record |= {"score.valid.bleu": 99.0}
+        elif one.end != "complete":
+            record |= {"kind": "pruned"}
+        records.append(record)
     return tables.build(heading("grammar"), order, stored(records), None, searched=[search])
 
 

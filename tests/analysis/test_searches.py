@@ -103,6 +103,18 @@ def test_a_search_with_one_result_has_no_plots():
     assert search_plots.slices(searched(["score"], "A1", count=1), "valid.bleu") == []
 
 
+def test_what_a_search_has_pruned_has_no_score_in_its_table_whatever_was_trained_since():
+    search = searched(["score"])
+    table = search_table(search)
+    gone = next(row.arm for row in table.rows if row.slots[0].state == "pruned")
+    again = search_table(search, since=gone)
+    row = next(row for row in again.rows if row.arm == gone)
+    assert (row.runs, row.mean("valid.bleu"), row.slots[0].state) == ((), None, "pruned")
+    assert again.base.arm == table.base.arm
+    text = " ".join(note.text for note in notes(again, spanned=False))
+    assert f"Pruned, without a score and with its curve kept: {gone}" in text
+
+
 def test_rows_at_their_best_are_compared_with_base_at_its_best():
     table = tuned_table()
     rows = {row.arm: row for row in table.rows}

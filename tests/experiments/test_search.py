@@ -14,9 +14,17 @@ from experiments.files import PrunerName, SamplerName
 from experiments.searched import best_first
 from experiments.space import Search
 from experiments.study import load_setting, load_study
-from lit_transformer.config_io import ConfigError
-from lit_transformer.record import RecordError
-from tests.experiments.hunting import MEDIAN, SPACE, KilledError, Runner, World
+from lit_transformer.config_io import ConfigError, dump
+from lit_transformer.record import MetricsLog, Record, RecordError
+from tests.experiments.hunting import (
+    MEDIAN,
+    SPACE,
+    VALIDATIONS,
+    KilledError,
+    Runner,
+    World,
+    score,
+)
 from tests.toy import Toy, write_toy
 
 
@@ -144,6 +152,29 @@ def test_what_another_study_has_trained_is_not_trained_again(toy: Toy, tmp_path:
     found, _ = World(toy, tmp_path, "  sampler: {name: tpe}\n" + space).go(runner)
     assert runner.started == []
     assert found.states() == ["COMPLETE"] * 12
+
+
+def test_a_curve_of_other_validations_is_not_followed(toy: Toy, tmp_path: Path) -> None:
+    """Which validations a trial has is no part of its digest."""
+    undisturbed, _ = World(toy, tmp_path / "one", MEDIAN + SPACE).go(Runner())
+    first = undisturbed.suggested[0]
+    assert first.digest is not None
+    assert len(first.points) == VALIDATIONS
+    world = World(toy, tmp_path / "other", MEDIAN + SPACE)
+    config = next(p.trial.config for p in undisturbed.planned() if p.trial.digest == first.digest)
+    often = config.model_copy(update={"train": config.train.model_copy(update={"valid_every": 1})})
+    record = Record(world.root / "mlruns" / "trials" / first.digest)
+    record.path.mkdir(parents=True)
+    record.config.write_text(dump(often), "utf-8")
+    record.start_attempt({})
+    for step in range(16):
+        MetricsLog(record).add(step + 1, {"valid.curve_bleu": score(config) * (step + 1) / 16})
+    scores = {"valid.bleu": score(config), "valid.perplexity": 2.0, "cost.total_seconds": 1.0}
+    record.write_json("result.json", {"scores": {**scores, "cost.parameters": 1.0}})
+    record.end_attempt(1, "finished", "")
+    found, _ = world.go(Runner())
+    assert (found.suggested[0].end, found.suggested[0].points) == ("complete", ())
+    assert all(len(one.points) <= VALIDATIONS for one in found.suggested)
 
 
 def test_a_combination_that_cannot_be_has_failed(toy: Toy, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from lit_transformer.callbacks import (
 from lit_transformer.checkpoints import is_whole, newest_whole, step_file
 from lit_transformer.config_io import ConfigError, Given, build, load
 from lit_transformer.data import trees
+from lit_transformer.data.datamodule import TranslationData
 from lit_transformer.objective import learning_rate
 from lit_transformer.record import Record, read_lines
 from lit_transformer.scoring import METRICS
@@ -309,6 +310,37 @@ def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path, caplog):
     run(trained.config, tmp_path, trained.cache)
     assert f"{newest.name} does not match its checksum" in caplog.text
     assert outcome(tmp_path) == outcome(trained.directory)
+
+
+@pytest.mark.parametrize("break_it", [lambda f: f.write_bytes(f.read_bytes()[:-1]), Path.unlink])
+def test_a_damaged_snapshot_of_the_mean_is_made_again(
+    trained, tmp_path, caplog, monkeypatch, break_it
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_average", None)
+        with pytest.raises(TypeError):
+            run(trained.config, tmp_path, trained.cache)  # killed after its last update
+    record = Record(tmp_path)
+    assert record.weights.exists()
+    break_it(step_file(record.checkpoints, 12, ".safetensors"))
+    run(trained.config, tmp_path, trained.cache)
+    assert "step-000000012.safetensors is not whole; going back to before it" in caplog.text
+    assert outcome(tmp_path) == outcome(trained.directory)
+
+
+def test_a_table_of_positions_that_a_reference_exceeds_is_refused_before_training(tiny, cache):
+    config = tiny({"model.positions": "learned", "model.max_positions": 40, "data.max_tokens": 16})
+    data = TranslationData(config, cache)
+    data.prepare_data()
+    data.setup("fit")
+    longest = max(int(data.parts[part].target_lengths.max()) for part in data.evaluated)
+    short = config.model_copy(
+        update={"model": config.model.model_copy(update={"max_positions": longest - 1})}
+    )
+    data = TranslationData(short, cache)
+    data.prepare_data()
+    with pytest.raises(ConfigError, match=rf"max_positions={longest - 1}: .* {longest} tokens"):
+        data.setup("fit")
 
 
 def test_a_stop_that_is_asked_for_while_validating_leaves_a_checkpoint(trained, tmp_path):
