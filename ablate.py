@@ -47,7 +47,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Ablations of the Transformer: from a study file to a table beside the paper's.",
 )
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A shipped study or a YAML file.")]
@@ -83,6 +82,32 @@ WIDE = 240
 """Characters a line where there is no terminal: what a script reads is not broken into two."""
 LAST_LOOK_S = 60.0
 """How long a sweep that is done waits for MLflow to have everything."""
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib import metadata
+
+    from experiments import checkout
+
+    code = checkout.code()
+    changed = " with changes" if code.dirty else ""
+    commit = f", commit {code.commit[:12]}{changed}" if code.commit else ""
+    print(f"lit-transformer {metadata.version('lit-transformer')}{commit}")
+    raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="The version, and the commit."
+        ),
+    ] = False,
+) -> None:
+    """Ablations of the Transformer: from a study file to a table beside the paper's."""
 
 
 def main() -> None:
@@ -198,7 +223,8 @@ def sweep(
         from analysis import assembly
 
         command = _command(study, setting, recipe, trials, only, sets, words)
-        _print_report(assembly.table(chosen, where, trials, root, command), trials, root, [])
+        made = assembly.table(chosen, where, trials, root, command)
+        _print_report(made, trials, root, [], only)
     except (StoreError, OSError) as error:  # the trials are what they are, whatever becomes of it
         print(f"no table: {error}", file=sys.stderr)
     else:
@@ -509,7 +535,7 @@ def report(
         found = assembly.sections(made, more, curves, heads, trials, source)
         print(rendering.json_text(made, found), end="")
         return
-    _print_report(made, trials, root, more, with_private_texts)
+    _print_report(made, trials, root, more, only, with_private_texts)
 
 
 @app.command()
@@ -1257,7 +1283,8 @@ def _check_and_plan(
     store.check(root)
     planned = sweep.plan(trials, sweep.Root(root))
     # Of the whole plan, so that a trial that is gone on with has as many threads as before.
-    return planned, *_slots(planned, gpus, trials_per_gpu, at_once)
+    slots, told = _slots(planned, gpus, trials_per_gpu, at_once)
+    return planned, slots, [*told, *sweep.unreached(trials)]
 
 
 def _tell_plan(planned: Sequence[Planned], told: Sequence[str]) -> None:
@@ -1349,6 +1376,10 @@ def _sweep(
     _tell_plan(planned, told)
     if dry_run:
         return True
+    if runner == "local":
+        from experiments.runners import local
+
+        local.check_gpus([slot.gpu for slot in slots if slot.gpu])
     if deciding:
         deciding.begin()
     if runner == "ray":
@@ -1468,7 +1499,10 @@ def _directory(run_id: str, root: Path) -> Path:
     if not os.path.isdir(found):
         found = place.mlruns / (runs.directory(store.uri(root), run_id) or "nowhere")
     if not os.path.isdir(found) or place.trials.resolve() not in found.resolve().parents:
-        raise _usage(f"{run_id}: no run of this id with a trial under {place.mlruns}")
+        raise _usage(
+            f"{run_id}: no run of this id with a trial under {place.mlruns}; digests stand in "
+            "`ablate sweep ... --dry-run`, runs in `ablate ui` and in a report's page"
+        )
     refuse_links(found)
     return found
 
@@ -1509,6 +1543,7 @@ def _print_report(
     trials: Sequence[Trial],
     root: Path,
     beside: Sequence[Table],
+    only: str,
     with_private_texts: bool = False,
 ) -> None:
     from analysis import assembly
@@ -1519,6 +1554,9 @@ def _print_report(
     for kind, path in files.items():
         print(f"{kind:8} {path}")
     print(f"{'runs':8} ablate ui --root {root}")
+    if only:
+        told = "in the place of an earlier report here; without --only it is written whole"
+        print(f"{'rows':8} {only} alone, {told}")
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def unused(runs: Sequence[Run], trials: Sequence[ExpectedTrial]) -> tuple[Unused
         if (run.arm, run.seed, run.digest) in wanted:
             continue
         if run.arm not in arms:
-            reason = "the study has no such row now"
+            reason = "the table has no such row"
         elif run.seed not in seeds:
             reason = "the table has no such seed"
         else:

@@ -176,6 +176,23 @@ def check(trials: Sequence[Trial]) -> None:
         corpora.check(data)
 
 
+def unreached(trials: Sequence[Trial]) -> list[str]:
+    """What to tell of trials whose warm-up is not over when training is."""
+    found = {
+        trial.arm: (trial.config.optim.warmup_steps, trial.config.train.steps)
+        for trial in trials
+        if trial.config.optim.warmup_steps > trial.config.train.steps
+    }
+    if not found:
+        return []
+    (arm, (warmup, steps)), more = next(iter(found.items())), len(found) - 1
+    who = arm if not more else f"{arm} and {more} more"
+    return [
+        f"mind {who}: the rate rises for optim.warmup_steps={warmup:,} updates, and "
+        f"train.steps={steps:,} end before; a setting's scale has warmup beside steps"
+    ]
+
+
 def prepare(trials: Sequence[Trial], root: Root, say: Callable[[str], None]) -> None:
     """Fetch, train vocabularies and tokenize, once for each corpus that the trials need.
 

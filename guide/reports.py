@@ -66,8 +66,8 @@ def read(name: str, results: Path) -> Rebuilt | None:
         return None
     there = ", ".join(sorted(found.parent.name for found in results.glob(f"*/report{SUFFIX}")))
     raise GuideError(
-        f"docs/results/{name}/{path.name} is missing: `make results` makes it, and the page may "
-        f"name another; there are {there}"
+        f"docs/results/{name}/{path.name} is missing: docs/results/README.md has the command "
+        f"that makes it, and the page may name another; there are {there}"
     )
 
 

@@ -245,6 +245,18 @@ def find_gpus() -> list[str]:
     return [index for (index,) in _ask_nvidia_smi("index")]
 
 
+def check_gpus(gpus: Sequence[str]) -> None:
+    """ConfigError where a GPU is named by a number that this host does not have."""
+    numbers = sorted({gpu for gpu in gpus if gpu.isdecimal()})
+    there = [index for (index,) in _ask_nvidia_smi("index")] if numbers else []
+    if missing := [gpu for gpu in numbers if gpu not in there]:
+        has = f"only {', '.join(there)}" if there else "none"
+        raise ConfigError(
+            f"GPU {', '.join(missing)}: nvidia-smi lists {has} on this host; name others with "
+            '--gpus, or train on the CPU with --gpus ""'
+        )
+
+
 def free_memory(gpus: Sequence[str]) -> dict[str, int]:
     """Bytes of each GPU that nobody has taken; GPUs that nvidia-smi does not know are left out."""
     free: dict[str, int] = {}

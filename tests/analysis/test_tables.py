@@ -203,7 +203,7 @@ def test_runs_of_other_rows_and_seeds_are_told_apart():
     base, later, other, _ = trials("grammar", ["base", "A1"], [1, 2])
     table = built([base], [run(base, 30, 2), run(other, 30, 2), run(later, 30, 2)])
     assert [(unused.run.arm, unused.reason) for unused in table.unused] == [
-        ("A1", "the study has no such row now"),
+        ("A1", "the table has no such row"),
         ("base", "the table has no such seed"),
     ]
 
