@@ -28,7 +28,7 @@ MOST_RUNS = 200
 
 FEWEST = 20
 """Sentences that are resampled: tests on fewer call equal models different too often, at 20 in 7 of
-100 cases, at 8 in 12, on a single one always."""
+100 cases, at 8 in 11, on a single one always (benchmarks/error_rates.py)."""
 
 
 class Resampled(NamedTuple):

@@ -38,6 +38,8 @@ SENTENCES = 200
 SEEDS, RATIOS = (2, 3, 5), (1 / 3, 1.0, 3.0)
 COMMON = 3.0
 """What sentences do to all arms, in the unit."""
+FEW = (1, 2, 3, 5, 8, 12, 20, 50)
+"""Sentences on which two models of one seed are compared."""
 ARMS = 19
 """Comparisons of the study in which verdicts are corrected."""
 MARGIN = 0.5
@@ -70,6 +72,7 @@ def main() -> None:
     found = json.loads(given.read.read_text("utf-8")) if given.read else None
     if found is None:
         found = measure(given.studies, np.random.default_rng(given.seed))
+        found["few sentences"] = few(given.studies, np.random.default_rng(given.seed))
         settings = {"studies": given.studies, "seed": given.seed, "sentences": SENTENCES}
         settings |= {"resamples": sentences.RESAMPLES, "arms": ARMS, "common": COMMON}
         versions = {"numpy": np.__version__, "scipy": scipy.__version__}
@@ -209,6 +212,21 @@ def one_seed(studies: int, drawn: Floats, rng: np.random.Generator) -> dict[str,
     return rates(study, studies)
 
 
+def few(studies: int, rng: np.random.Generator) -> dict[str, float]:
+    """As `one_seed`, ours, by the number of sentences."""
+    found = {}
+    for count in FEW:
+        drawn = sentences.weights(count)
+
+        def study(drawn: Floats = drawn, count: int = count) -> dict[str, float]:
+            made = (rng.normal(size=count) for _ in range(2))
+            one, other = (Resampled(np.array([x.mean()]), (drawn @ x / count)[None]) for x in made)
+            return {"sentences": sentences.compare(one, other).p}
+
+        found[str(count)] = rates(study, studies)["sentences"]
+    return found
+
+
 def over_seeds(
     counts: tuple[int, int], spread: float, studies: int, rng: np.random.Generator
 ) -> dict[str, float]:
@@ -295,6 +313,11 @@ def tables(found: dict[str, Any]) -> str:
     parts += [
         "One seed each, other sentences:",
         turns.table(("", *one), [["two models", *(_cell(rate) for rate in one.values())]]),
+        "The same, by the number of sentences:",
+        turns.table(
+            ("", *found["few sentences"]),
+            [["two models", *(_cell(rate) for rate in found["few sentences"].values())]],
+        ),
         "Seeds alone, arms of unequal spreads:",
         turns.table(
             ("seeds", "spreads", *alone),

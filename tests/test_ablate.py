@@ -309,7 +309,7 @@ def test_a_report_of_table2_sets_one_setting_beside_another(
             assert measures["test.averaged.bleu"]["values"] == of_row
     assert set(found["sections"]) == {
         *("table2", "costs", "views", "heads"),
-        *("lengths", "metrics", "metric_pairs", "tokenizations"),
+        *("lengths", "tokenizations"),  # and no metrics: six sentences are too few for a test
     }
     assert ablate(*words).status == 0
     assert (swept.root / "mlruns/reports/table2/toy+other/report.html").exists()
@@ -1354,3 +1354,38 @@ sys.exit(" ".join(heavy & set(sys.modules)) or 0)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr.strip()) == (0, "")
     assert "sweep" in done.stdout
+
+
+def test_the_version_is_told_with_the_commit() -> None:
+    done = ablate("--version")
+    assert (done.status, done.err) == (0, "")
+    assert re.fullmatch(r"lit-transformer \d+\.\d+\.\d+(, commit [0-9a-f]{12}.*)?\n", done.out)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
+    toy: Toy, tmp_path: Path
+) -> None:
+    words = ["sweep", toy.study, "--setting", toy.setting, "--root", tmp_path / "root"]
+    done = ablate(*words, "--gpus", "99")
+    assert done.status == 2
+    assert "error: GPU 99: nvidia-smi lists" in done.err
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_warm_up_that_training_does_not_outlast_is_told_with_the_plan(
+    toy: Toy, tmp_path: Path
+) -> None:
+    words = ["sweep", toy.study, "--setting", toy.setting, "--root", tmp_path, "--dry-run"]
+    assert "the rate rises" not in ablate(*words).out
+    told = ablate(*words, "--set", "optim.warmup_steps=4_000").out
+    assert "mind base and 1 more: the rate rises for optim.warmup_steps=4,000 updates" in told
+
+
+def test_a_report_of_some_rows_says_that_it_takes_the_place_of_the_whole(
+    swept: Swept, toy: Toy
+) -> None:
+    words = ["report", toy.study, "--setting", toy.setting, "--root", swept.root]
+    told = ablate(*words, "--only", "base").out
+    assert "base alone, in the place of an earlier report here; without --only" in told
+    whole = ablate(*words).out
+    assert "in the place of" not in whole
