@@ -31,7 +31,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["here-grammar", "no-such-report"])
 def test_a_report_that_is_missing_is_named_with_its_remedy(folder: Path, name: str) -> None:
-    with pytest.raises(GuideError, match=f"docs/results/{name}/report.evidence.*README.md has the command"):
+    with pytest.raises(
+        GuideError, match=f"docs/results/{name}/report.evidence.*README.md has the command"
+    ):
         reports.read(name, folder)
 
 
