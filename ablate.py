@@ -1376,12 +1376,6 @@ def _sweep(
     _tell_plan(planned, told)
     if dry_run:
         return True
-    if runner == "local":
-        from experiments.runners import local
-
-        local.check_gpus([slot.gpu for slot in slots if slot.gpu])
-    if deciding:
-        deciding.begin()
     if runner == "ray":
         from experiments.runners.ray import RayRunner
 
@@ -1434,7 +1428,7 @@ def _carry_out(
     """Run what is not over, on this host or a cluster -> whether everything is over then; of a
     search, whether all is told."""
     from experiments import display, mirror, sweep
-    from experiments.runners.local import LocalRunner
+    from experiments.runners.local import LocalRunner, check_gpus
     from lit_transformer.record import refuse_links
 
     place, console = sweep.Root(root), _console()
@@ -1444,6 +1438,9 @@ def _carry_out(
     todo = [item.trial for item in unfinished]
     if searching and not searching.is_done:
         todo += {one.digest: one for one in searching.outline()}.values()
+    check_gpus([slot.gpu for slot in slots if slot.gpu] if todo else [])
+    if deciding:
+        deciding.begin()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         runner = cluster if cluster and todo else LocalRunner(slots if todo else (), at_once)

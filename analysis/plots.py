@@ -68,12 +68,12 @@ def differences(table: Table, metric: str, figure: str) -> str:
             color=INK,
             parse_math=False,
         )
-        if max(map(abs, axes.get_xlim())) > FAR:
-            _far(axes)
         axes.set_ylim(max(places.values()) + 0.7, 0.3)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        if axes.get_xscale() == "linear":
+        if max(map(abs, axes.get_xlim())) > FAR:
+            _far(axes)
+        else:
             axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(partial(_offset, zero=table.base_name)))
         return svg.inline(drawing, f"Difference from {table.base_name}, {metric}")
@@ -134,8 +134,8 @@ def _zero(axes: Axes, table: Table, metric: str, scale: float) -> None:
 
 
 def _far(axes: Axes) -> None:
-    """Decades beyond a line's first ten per cent: a row that has learned nothing leaves others
-    their differences."""
+    """Decades, but for ten per cent on either side of base: a row that has learned nothing leaves
+    others their differences."""
     low, high = axes.dataLim.x0, axes.dataLim.x1
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(1.5 * min(low, -2.0), 1.5 * high)

@@ -47,8 +47,7 @@ def lines(found: Sequence[Prospect], seeds: int, table: Table) -> list[str]:
     assumed = all(not one.spread.freedom for one in found)
     told = [
         f"differences of {scorer.upper()} from {table.base_name} that a test at {LEVEL:.0%}, "
-        f"corrected for "
-        f"{len(found)} rows, finds {POWER:.0%} of the time; the spread over seeds is "
+        f"corrected for {len(found)} rows, finds {POWER:.0%} of the time; the spread over seeds is "
         f"{'assumed' if assumed else 'that of finished runs'}"
     ]
     lost = [one.arm for one in found if one.expected and one.seeds is None]

@@ -126,7 +126,8 @@ def _told(
     told = [text]
     ends = [row for row in rows if row.arm not in {other.arm for other in before.values()}]
     for end in ends:
-        start, steps = _start(end, before), [*_walk(end, before)]
+        steps = [*_walk(end, before)]
+        start = before[steps[-1].arm] if steps else end
         whole = table.difference(end, table.measure, start)
         if whole is None:
             continue
@@ -134,12 +135,6 @@ def _told(
         text = f"From {start.arm} to {end.arm}: {signed(whole, 2)} {table.scorer.upper()}"
         told.append(f"{text}." if None in gains else f"{text}; the steps between add up to it.")
     return told
-
-
-def _start(row: Row, before: dict[str, Row]) -> Row:
-    """The row that a walk to this one began with."""
-    *_, last = row, *_walk(row, before)
-    return before.get(last.arm, last)
 
 
 def _walk(row: Row, before: dict[str, Row]) -> Iterator[Row]:

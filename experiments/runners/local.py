@@ -246,9 +246,14 @@ def find_gpus() -> list[str]:
 
 
 def check_gpus(gpus: Sequence[str]) -> None:
-    """ConfigError where a GPU is named by a number that this host does not have."""
+    """ConfigError where a GPU is named by a number that this host does not have.
+
+    Where a driver is there and nvidia-smi is not, nobody can tell.
+    """
     numbers = sorted({gpu for gpu in gpus if gpu.isdecimal()})
     there = [index for (index,) in _ask_nvidia_smi("index")] if numbers else []
+    if not there and Path("/dev/nvidiactl").exists():
+        return
     if missing := [gpu for gpu in numbers if gpu not in there]:
         has = f"only {', '.join(there)}" if there else "none"
         raise ConfigError(

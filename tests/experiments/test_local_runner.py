@@ -274,3 +274,13 @@ def test_what_lies_in_the_current_folder_is_not_imported(
         told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert Path(told.strip()) == Path(local.__file__).parents[1] / "__init__.py"
     assert dict(os.environ) == before
+
+
+def test_a_gpu_is_refused_where_its_absence_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nvidia_smi(tmp_path, {"0": 24_000, "1": 100})
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    local.check_gpus(["1", "GPU-of-a-name"])
+    with pytest.raises(ConfigError, match="GPU 7: nvidia-smi lists only 0, 1 on this host"):
+        local.check_gpus(["0", "7"])
