@@ -13,6 +13,7 @@ from analysis.gathering import STARTED
 from analysis.runs import Found
 from analysis.sources import Unpacked
 from analysis.tables import BASE
+from experiments.scaling import SCALED
 from experiments.searched import Searched
 from experiments.searched import parse as parse_search
 from experiments.study import Trial
@@ -175,12 +176,19 @@ def _of_scores(
 def _of_search(source: Unpacked, search: Searched) -> Iterator[Check]:
     """What a search was told, against the trials that the evidence has."""
     evidence = source.evidence
-    configs = {trial.digest: trial.config for trial in source.trials}
+    trials = {trial.digest: trial for trial in source.trials}
     for one in search.found:
+        trial = trials.get(one.digest or "")
         directory = evidence.directories.get(one.digest or "")
-        if directory is None or one.digest is None:
+        if trial is None:
             continue
-        where, task = f"search, {search.name(one)}", configs[one.digest].data.task
+        where, task = f"search, {search.name(one)}", trial.config.data.task
+        # What a setting scales is suggested in the paper's sizes, and trained in others.
+        alike = {key: value for key, value in one.values.items() if key not in SCALED}
+        trained = {key: trial.overrides.get(key) for key in alike}
+        yield Check(f"{where}, what was suggested", alike, trained, "configuration")
+        if directory is None:
+            continue
         score = f"{evidence.about.score}.{scoring.MEASURES[task]}"
         names = [score if name == "score" else name for name in search.objectives]
         if one.end == "complete":

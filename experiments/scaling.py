@@ -76,7 +76,7 @@ def scaled(key: str, entry: Given, scale: Scale) -> Given:
         return entry
     origin = f"{entry.origin} ({value} times scale.{name}={factor})"
     if name == "rate":
-        return Given(value * factor.numerator / factor.denominator, origin)
+        return Given(float(Fraction(str(value)) * factor), origin)  # as decimals are
     product = value * factor
     if name in ROUNDED:
         return Given(max(round(product), min(value, 1)), origin)
