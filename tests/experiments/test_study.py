@@ -312,7 +312,9 @@ def test_a_rows_warm_up_rate_batch_and_vocabulary_are_the_paper_s_as_well(files:
     assert (row.train.tokens_per_batch, row.data.vocabulary_size) == (3_277, 1_200)
 
 
-@pytest.mark.parametrize(("written", "scaled"), [(0.8659, 0.60613), (2.354, 1.6478), (1e-05, 7e-06)])
+@pytest.mark.parametrize(
+    ("written", "scaled"), [(0.8659, 0.60613), (2.354, 1.6478), (1e-05, 7e-06)]
+)
 def test_a_rate_is_scaled_as_decimals_are(files: Files, written: float, scaled: float) -> None:
     """Floating point has 2.354 * 7 / 10 at 1.6478000000000002."""
     files.rows(f"{{id: R, set: {{optim.rate_factor: {written}}}}}")
