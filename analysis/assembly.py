@@ -157,6 +157,7 @@ def sections(
     `beside`: the same study in other settings, for a study of PRINTED; `measured`: its heads.
     """
     printed = PRINTED.get(made.heading.study)
+    scored = made.without_pruned
     counts = not OF_SENTENCES.isdisjoint(wanted)  # from older evidence they are counted anew
     read = sentence_counts.of_parts(made, trials, source) if counts else {}
     found = [
@@ -164,13 +165,13 @@ def sections(
         steps.section(made),
         claims.section(made, published.load()) if made.paper_source else None,
         searches.section(made),
-        extrapolation.section(made, trials, source, read),
-        lengths.section(made, trials, source, read),
-        *metrics.sections(made, read),
-        tokenizations.section(made, source),
-        costs.section(made),
-        views.section(made, curves),
-        heads.section(made, measured),
+        extrapolation.section(scored, trials, source, read),
+        lengths.section(scored, trials, source, read),
+        *metrics.sections(scored, read),
+        tokenizations.section(scored, source),
+        costs.section(scored),
+        views.section(scored, curves),
+        heads.section(scored, measured),
     ]
     return [section for section in found if section is not None and section.name in wanted]
 

@@ -53,10 +53,11 @@ def document(table: Table, sections: Sequence[Section] = ()) -> str:
 
     A section that leads, the paper's Table 2 or 4, stands before the table.
     """
-    beside = beside_columns(table)
+    kept = table.without_pruned
+    beside = beside_columns(kept)
     first = [_section(table, section) for section in sections if section.leads]
     main = _rows(table, main_columns(table), _caption(table), notes(table, spanned=True))
-    rest = [_rows(table, beside, f"{_caption(table)} Other scores.", ())] if beside else []
+    rest = [_rows(kept, beside, f"{_caption(table)} Other scores.", ())] if beside else []
     rest += [_section(table, section) for section in sections if not section.leads]
     return _DOCUMENT % {
         "table": "\n".join([*first, main]),

@@ -43,7 +43,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  #
 
 def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) -> str:
     """The table and its notes, aligned; with `width`, the widest layout that fits a terminal."""
-    heading, beside = table.heading, beside_columns(table)
+    heading, kept = table.heading, table.without_pruned
+    beside = beside_columns(kept)
     leading = [section for section in sections if section.leads]
     parts = [
         f"# {_md(heading.study)} in {_md(heading.setting)}",
@@ -52,7 +53,7 @@ def markdown(table: Table, width: int | None, sections: Sequence[Section] = ()) 
         *(["## The study's rows"] if leading else []),
         _fitting(table, width),
         _listed(notes(table, spanned=False)),
-        *(["## Other scores", grid(beside, _blocks(table))] if beside else []),
+        *(["## Other scores", grid(beside, _blocks(kept))] if beside else []),
         *(part for s in sections if not s.leads for part in section_text(s, width)),
     ]
     return "\n\n".join(parts) + "\n"

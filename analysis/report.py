@@ -129,7 +129,8 @@ def _page(
 ) -> str:
     script = attention_page.read_template("attention.js") + template_text("report.js")
     styles = [attention_page.read_template(name) for name in ("page.css", "attention.css")]
-    main, beside = main_columns(table), beside_columns(table)
+    kept = table.without_pruned
+    main, beside = main_columns(table), beside_columns(kept)
     firsts = {numbers[0] for _, numbers in groups(table)}
     here = places.seen_from(folder)
     return (
@@ -143,6 +144,9 @@ def _page(
             main=main,
             tops=tops(main),
             beside=beside,
+            kept=kept,
+            kept_firsts={numbers[0] for _, numbers in groups(kept)},
+            numbers={row.arm: number for number, row in enumerate(table.rows)},
             beside_tops=tops(beside),
             spreads={c.name for c in (*main, *beside) if any(cell.spread for cell in c.cells)},
             firsts=firsts,

@@ -200,6 +200,14 @@ class Table:
             (row.arm, slot) for row in self.rows for slot in row.slots if _is_given_up(row, slot)
         )
 
+    @cached_property
+    def without_pruned(self) -> "Table":
+        """The same without the suggestions that their search has given up, which have no score;
+        itself where it has no other rows."""
+        gone = {arm for arm, _ in self.pruned}
+        rows = tuple(row for row in self.rows if row.arm not in gone)
+        return replace(self, rows=rows) if gone and rows else self
+
     @property
     def pruned_runs(self) -> tuple[Run, ...]:
         """The runs of those: they have curves and no score."""

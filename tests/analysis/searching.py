@@ -68,7 +68,7 @@ def search_table(search: Searched, since: str = "") -> Table:
     records = []
     for trial in order:
         one = ends[trial.arm]
-        record = run(trial, sum(one.objectives[:1]), 2.0)
+        record = run(trial, sum(one.objectives[:1]), 2.0) | {"score.test.bleu": 10.0}
         if trial.arm == since:
             record |= {"score.valid.bleu": 99.0}
         elif one.end != "complete":

@@ -115,6 +115,27 @@ def test_what_a_search_has_pruned_has_no_score_in_its_table_whatever_was_trained
     assert f"Pruned, without a score and with its curve kept: {gone}" in text
 
 
+def test_what_was_pruned_has_lines_in_the_main_table_alone():
+    table = search_table(searched(["score"]))
+    gone = {row.arm for row in table.rows if row.slots[0].state == "pruned"}
+    kept = [row.arm for row in table.rows if row.arm not in gone]
+    assert [row.arm for row in table.without_pruned.rows] == kept
+    main, _, rest = markdown(table, None).partition("## Other scores")
+    arms = {text: re.findall(r"^\| (t\d+)", text, re.M) for text in (main, rest)}
+    assert {*arms[main]} == {*kept, *gone}
+    assert arms[rest] == kept
+
+
+def test_a_search_that_has_pruned_all_keeps_its_rows():
+    search = searched(["score"])
+    search = search._replace(
+        found=tuple(one._replace(end="pruned", objectives=()) for one in search.found)
+    )
+    table = search_table(search)
+    assert table.without_pruned is table
+    assert len(table.pruned) == len(search.found)
+
+
 def test_rows_at_their_best_are_compared_with_base_at_its_best():
     table = tuned_table()
     rows = {row.arm: row for row in table.rows}
