@@ -346,6 +346,8 @@ def _trials(table: Table) -> Column:
 
 def plain(text: str) -> str:
     """One line, without characters that steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 

@@ -160,19 +160,28 @@ def measures(runs: Sequence[Run], signatures: Mapping[str, str]) -> dict[str, Me
     """Every metric of an arm's finished runs, withheld where signatures are not the column's, or
     where a seed's score is no finite number: a mean of the others would flatter the arm."""
     names = dict.fromkeys(name for run in runs for name in (*run.scores, *sorted(run.infinite)))
-    return {name: _measure(name, runs, signatures) for name in names}
+    infinite = frozenset[str]().union(*(run.infinite for run in runs))
+    otherwise: dict[str, set[int]] = {}
+    for number, run in enumerate(runs):
+        for scorer in {*signatures, *run.signatures}:
+            if run.signatures.get(scorer, "") != signatures.get(scorer, ""):
+                otherwise.setdefault(scorer, set()).add(number)
+    return {name: _measure(name, runs, otherwise, infinite) for name in names}
 
 
-def _measure(name: str, runs: Sequence[Run], signatures: Mapping[str, str]) -> Measure:
+def _measure(
+    name: str, runs: Sequence[Run], otherwise: Mapping[str, set[int]], infinite: frozenset[str]
+) -> Measure:
+    """`otherwise`: scorer -> the runs whose signature is not its column's."""
     scorer = name.rpartition(".")[2]
-    held = [run for run in runs if name in run.scores]
+    held = [number for number, run in enumerate(runs) if name in run.scores]
     withheld = ""
-    if any(run.signatures.get(scorer, "") != signatures.get(scorer, "") for run in held):
+    if not otherwise.get(scorer, set()).isdisjoint(held):
         withheld = f"scored with another {scorer} signature than the column's"
-    elif any(name in run.infinite for run in runs):
+    elif name in infinite:
         withheld = "a seed's score is no finite number"
-    seeds, values = tuple(run.seed for run in held), tuple(run.scores[name] for run in held)
-    return Measure(seeds, values, withheld)
+    seeds = tuple([runs[number].seed for number in held])
+    return Measure(seeds, tuple([runs[number].scores[name] for number in held]), withheld)
 
 
 def signatures(runs: Sequence[Run]) -> dict[str, str]:

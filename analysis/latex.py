@@ -5,6 +5,7 @@ stands between the two marked lines may be copied into another document.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 
 from analysis.columns import Column, Symbol, beside_columns, groups, main_columns, spanning
@@ -67,9 +68,10 @@ def document(table: Table, sections: Sequence[Section] = ()) -> str:
 
 def escape(text: str) -> str:
     """Any text as LaTeX that prints it; a sign that the fonts may lack is named by its number."""
-    return "".join(_sign(sign) for sign in text)
+    return "".join(map(_sign, text))
 
 
+@cache  # a table has millions of signs, and few of them are different
 def _sign(sign: str) -> str:
     if sign in _ESCAPES:
         return _ESCAPES[sign]
@@ -95,7 +97,11 @@ def _note(note: Note) -> str:
 
 
 def _rows(table: Table, columns: Sequence[Column], caption: str, some: Sequence[Note]) -> str:
-    blocks = [[_line(table, columns, number) for number in numbers] for _, numbers in groups(table)]
+    spread = [_spread(column) for column in columns]
+    blocks = [
+        [_line(table, columns, spread, number) for number in numbers]
+        for _, numbers in groups(table)
+    ]
     return _tabular(columns, blocks, caption, some)
 
 
@@ -105,21 +111,25 @@ def _section(table: Table, section: Section) -> str:
         f"{escape(section.title)}: {escape(heading.study)} (version {escape(heading.version)}), "
         f"setting {escape(heading.setting)}."
     )
+    spread = [_spread(column) for column in section.columns]
     blocks = [
-        [_section_line(section.columns, number) for number in numbers] for numbers in section.blocks
+        [_section_line(section.columns, spread, number) for number in numbers]
+        for numbers in section.blocks
     ]
     return _tabular(section.columns, blocks, caption, section.notes)
 
 
-def _section_line(columns: Sequence[Column], number: int) -> str:
+def _section_line(columns: Sequence[Column], spread: Sequence[bool], number: int) -> str:
     """A row, neighbouring cells that are one in the paper set as one."""
     cells: list[str] = []
-    for spans, members in groupby(columns, key=lambda c: c.cells[number].meaning == SPANNING):
+    pairs = zip(columns, spread, strict=True)
+    for spans, members in groupby(pairs, key=lambda p: p[0].cells[number].meaning == SPANNING):
         run = list(members)
         if spans:
-            cells.append(rf"\multicolumn{{{len(run)}}}{{c}}{{{escape(run[0].cells[number].text)}}}")
+            text = run[0][0].cells[number].text
+            cells.append(rf"\multicolumn{{{len(run)}}}{{c}}{{{escape(text)}}}")
         else:
-            cells += [part for column in run for part in _parts(column, number)]
+            cells += [part for pair in run for part in _parts(*pair, number)]
     return " & ".join(cells) + r" \\"
 
 
@@ -186,22 +196,22 @@ def _symbol(symbol: Symbol) -> str:
     return f"${symbol.text}$" if len(symbol.text) == 1 else escape(symbol.text)
 
 
-def _line(table: Table, columns: Sequence[Column], number: int) -> str:
+def _line(table: Table, columns: Sequence[Column], spread: Sequence[bool], number: int) -> str:
     row = table.rows[number]
     cells: list[str] = []
-    for kind, members in groupby(columns, key=lambda column: column.kind):
+    for kind, members in groupby(zip(columns, spread, strict=True), key=lambda p: p[0].kind):
         run = list(members)
         words = spanning(table, row) if kind == "setting" else ""
         if words:
             cells.append(rf"\multicolumn{{{len(run)}}}{{c}}{{{escape(words)}}}")
         else:
-            cells += [part for column in run for part in _parts(column, number)]
+            cells += [part for pair in run for part in _parts(*pair, number)]
     return " & ".join(cells) + r" \\"
 
 
-def _parts(column: Column, number: int) -> list[str]:
+def _parts(column: Column, spread: bool, number: int) -> list[str]:
     cell = column.cells[number]
     text = escape(cell.text)
     if column.kind in ("paper", "ours") and text.startswith("-") and cell.order is not None:
         text = "$-$" + text[1:]
-    return [text, escape(cell.spread)] if _spread(column) else [text]
+    return [text, escape(cell.spread)] if spread else [text]

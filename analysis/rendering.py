@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby, islice
 
 import msgspec
@@ -247,6 +248,7 @@ def _pad(text: str, width: int, at_left: bool) -> str:
     return text + room if at_left else room + text
 
 
+@lru_cache(maxsize=2**16)  # layouts show the same cells
 def _md(text: str) -> str:
     escaped = plain(text).translate(_MARKDOWN)
     # Between letters an underscore starts no emphasis: d_model stays readable on a terminal.

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -234,14 +235,7 @@ def _select(path: Path, name: str, owner: str | None) -> list[Found]:
             f" {OF_EXPERIMENT}{whose} ORDER BY start_time, runs.run_uuid",
             (name, *given),
         ).fetchall()
-    # One text for the parser: a call for each run takes as long again.
-    try:
-        told = json.loads(f"[{','.join([row for *_, row in found])}]")
-        whole = len(told) == len(found)
-    except (ValueError, RecursionError):
-        whole = False
-    if not whole:
-        told = [_row(run_id, row) for run_id, *_, row in found]
+    told = [_row(run_id, row) for run_id, *_, row in found]
     return [
         Found(run_id, str(experiment), status, row)
         for (run_id, experiment, status, _), row in zip(found, told, strict=True)
@@ -250,8 +244,8 @@ def _select(path: Path, name: str, owner: str | None) -> list[Found]:
 
 def _row(run_id: str, text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
         raise damaged(run_id, "ablate.row") from None
 
 

@@ -1,6 +1,6 @@
 """What searches found: the best configurations of one, or a study's rows at their best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from analysis.columns import (
     MISSING,
@@ -19,12 +19,15 @@ from analysis.costs import COUNTED
 from analysis.notes import Note
 from analysis.sections import Section
 from analysis.tables import Row, Table
-from experiments.searched import Searched, best_first, front
+from experiments.searched import Searched, Suggestion, best_first, front
 from experiments.tuning import BEST
 from lit_transformer.config_io import Scalar
 
 SHOWN = 10
 """Of a search's configurations; the table has all."""
+IN_PAPERS_SIZES = (
+    "Values are in the paper's sizes, as the space is; in the first table they are this setting's."
+)
 _CHOSEN = Symbol("chosen", "", "what the row has at its best")
 
 
@@ -66,7 +69,7 @@ def _best(table: Table, search: Searched) -> Section | None:
         leads=False,
         columns=tuple(columns),
         blocks=(tuple(range(len(shown))),),
-        notes=(Note("", _how(search, objective_names(table, search)), ""),),
+        notes=tuple(_best_notes(table, search, shown)),
         content={"searches": [search.as_object()]},
     )
 
@@ -164,6 +167,18 @@ def _counts(search: Searched) -> str:
 _WORDS = {"finished": "complete", "pruned": "pruned", "failed": "fail", "under way": None}
 
 
+def _best_notes(table: Table, search: Searched, shown: Sequence[Suggestion]) -> list[Note]:
+    rows = {row.arm: row for row in table.rows}
+    scaled = any(_is_scaled(one.values, rows.get(search.name(one))) for one in shown)
+    texts = [_how(search, objective_names(table, search)), *([IN_PAPERS_SIZES] if scaled else [])]
+    return [Note("", text, "") for text in texts]
+
+
+def _is_scaled(values: Mapping[str, Scalar], row: Row | None) -> bool:
+    """Whether the setting has made something else of what was suggested."""
+    return row is not None and any(row.settings.get(key) != one for key, one in values.items())
+
+
 def _how(search: Searched, names: Sequence[str]) -> str:
     sampler, pruner = search.about["sampler"]["name"], search.about["pruner"]
     pruned = f", pruned by {pruner['name']}" if pruner else ""
@@ -184,6 +199,10 @@ def _tuned_notes(table: Table, searches: Sequence[Searched]) -> list[Note]:
         "the best of a row's trials, and so too high."
     )
     found = [Note("", text, "")]
+    rows = {row.arm: row for row in table.rows}
+    chosen = [(one.best, rows.get(f"{one.row}{BEST}")) for one in searches]
+    if any(best is not None and _is_scaled(best.values, row) for best, row in chosen):
+        found.append(Note("", IN_PAPERS_SIZES, ""))
     late = [search.row for search in searches if not search.is_done]
     if late:
         found.append(Note("", f"Still being searched: {', '.join(late)}.", ""))

@@ -126,6 +126,21 @@ def test_what_was_pruned_has_lines_in_the_main_table_alone():
     assert arms[rest] == kept
 
 
+@pytest.mark.parametrize("factor", [1, 10])
+def test_values_in_other_sizes_than_the_rows_are_said_to_be(factor: int):
+    search = searched(["score"])
+    table = search_table(search)
+    values = {search.name(one): dict(one.values) for one in search.found}
+    for row in table.rows:
+        rate = values[row.arm]["optim.rate_factor"] * factor
+        settings = {**row.settings, **values[row.arm], "optim.rate_factor": rate}
+        object.__setattr__(row, "settings", settings)
+    section = searches.section(table)
+    assert section is not None
+    told = [note.text for note in section.notes]
+    assert (searches.IN_PAPERS_SIZES in told) == (factor != 1)
+
+
 def test_a_search_that_has_pruned_all_keeps_its_rows():
     search = searched(["score"])
     search = search._replace(
