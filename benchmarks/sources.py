@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 EXTRA_LENGTH = 50
 """Output tokens allowed beyond the source's length."""
+HYPOTHESES = 256
+"""At once in every contender's search, as this project's is shipped: sentences times beam."""
 
 
 class Sources:

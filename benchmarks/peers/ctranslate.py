@@ -21,9 +21,8 @@ from ctranslate2.specs.attention_spec import MultiHeadAttentionSpec
 from ctranslate2.specs.common_spec import Activation, LayerNormSpec, LinearSpec
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-from sources import Sources, in_batches, layer_names, sinusoids, sizes
+from sources import HYPOTHESES, Sources, in_batches, layer_names, sinusoids, sizes
 
-BATCH_SENTENCES = 64
 POSITIONS = 512
 MARKS = {"pad": "<pad>", "unk": "<unk>", "bos": "<s>", "eos": "</s>"}
 Weights = dict[str, NDArray[np.float32]]
@@ -109,7 +108,7 @@ class Decoding:
     def translate(self, first: int, count: int, beam: int) -> list[list[int]]:
         found = in_batches(
             self.sources.ids(first, count),
-            BATCH_SENTENCES,
+            HYPOTHESES // beam,
             lambda sources, longest: self.generate(sources, longest, beam),
         )
         return [self.sources.plain(ids) for ids in found]

@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from sources import Sources, in_batches, layer_names, sinusoids, sizes
+from sources import HYPOTHESES, Sources, in_batches, layer_names, sinusoids, sizes
 from torch import Tensor
 from transformers import MarianConfig, MarianMTModel
 
-BATCH_SENTENCES = 64
 POSITIONS = 512
 
 
@@ -100,7 +99,7 @@ class Decoding:
         with torch.inference_mode():
             found = in_batches(
                 self.sources.ids(first, count),
-                BATCH_SENTENCES,
+                HYPOTHESES // beam,
                 lambda sources, longest: self.generate(sources, longest, beam),
             )
         return [self.sources.plain(ids) for ids in found]
