@@ -182,7 +182,8 @@ def train_alone(directory: Path, cache: Path) -> dict[str, float]:
     timed(spent, "checkpoints", checkpoints, "write_checked")
     timed(spent, "final decoding", evaluation, "translate")
     timed(spent, "final loss", evaluation, "cross_entropy")
-    timed(spent, "scoring", scoring, "score")
+    timed(spent, "scoring", evaluation, "scored")
+    timed(spent, "heads", training, "_measure_heads")
     config = config_io.load(directory / "config.yaml")
     place = Path(tempfile.mkdtemp(dir=cache.parent))
     try:
@@ -245,6 +246,7 @@ def shares(gap: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> dict[
             lambda _, alone: alone["checkpoints"] / alone["train_s"]
         ),
         "scoring (not decoding), seconds a trial": median(lambda _, alone: alone["scoring"]),
+        "measuring heads, seconds a trial": median(lambda _, alone: alone["heads"]),
         "start and end of a sweep, and CPU for MLflow's start, seconds once": once,
         "CPU of the sweep's process beside a trial, of a core": cpu_share,
         f"own cost of {PUBLISHED_TRIALS} trials of {TRIAL_S:.0f} s, of their time": (
