@@ -7,6 +7,7 @@ therefore one round's measurements with each other: the result is the median of 
 import json
 import os
 import platform
+import random
 import re
 import subprocess
 import sys
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / ".bench"
 PEERS = Path(__file__).parent / "peers"
 SERVE = Path(__file__).parent / "serve.py"
+REST_S = 0.5
+"""Before each turn, for what the one before has left running: idle threads spin for a while."""
 PROBES = 3
 """Times that each matrix product of the probe is timed; the fastest counts."""
 
@@ -184,15 +187,18 @@ def take_turns(
     turn: Callable[[Contender, int], Answer],
     probe: Callable[[], float],
 ) -> tuple[dict[str, list[Answer]], list[float]]:
-    """Each contender's answers, and the probe's reading in each round. Round r begins with
-    contender r, so that none always has the same place."""
+    """Each contender's answers, and the probe's reading in each round.
+
+    Every round has an order of its own, so that none always follows the same other: what one leaves
+    behind, memory to be freed or threads that spin, falls on the next.
+    """
     answers: dict[str, list[Answer]] = {contender.name: [] for contender in contenders}
     probed = []
     for number in range(rounds):
         probed.append(probe())
         said = []
-        for place in range(len(contenders)):
-            contender = contenders[(number + place) % len(contenders)]
+        for contender in random.Random(number).sample(contenders, len(contenders)):
+            time.sleep(REST_S)
             answers[contender.name].append(turn(contender, number))
             said.append(f"{contender.name} {answers[contender.name][-1].seconds:.2f} s")
         print(f"round {number + 1}/{rounds}: {', '.join(said)}", file=sys.stderr, flush=True)

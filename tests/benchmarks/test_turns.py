@@ -148,22 +148,22 @@ class Named:
         self.name = name
 
 
-def test_turns_rotate_and_each_round_is_probed() -> None:
+def test_turns_change_their_order_and_each_round_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 
     def turn(contender: Contender, number: int) -> Answer:
         taken.append((number, contender.name))
         return Answer(None, 1.0, 0.0)
 
+    monkeypatch.setattr(turns, "REST_S", 0.0)
     contenders = [Named(name) for name in "abc"]
-    answers, probed = turns.take_turns(contenders, 3, turn, lambda: float(len(taken)))
-    assert ["".join(name for at, name in taken if at == number) for number in range(3)] == [
-        "abc",
-        "bca",
-        "cab",
-    ]
-    assert [len(answers[name]) for name in "abc"] == [3, 3, 3]
-    assert probed == [0.0, 3.0, 6.0]
+    answers, probed = turns.take_turns(contenders, 12, turn, lambda: float(len(taken)))
+    orders = ["".join(name for at, name in taken if at == number) for number in range(12)]
+    assert {"".join(sorted(order)) for order in orders} == {"abc"}
+    before = {order[place : place + 2] for order in orders for place in range(2)}
+    assert before == {"ab", "ac", "ba", "bc", "ca", "cb"}
+    assert [len(answers[name]) for name in "abc"] == [12, 12, 12]
+    assert probed == [3.0 * number for number in range(12)]
 
 
 def test_ratios_are_of_the_same_round() -> None:
