@@ -189,8 +189,10 @@ def _restyle_ticks(axis: Axis, words: Mapping[str, str]) -> None:
         axis.set_major_locator(MaxNLocator(6, integer=True))
     elif axis.get_scale() == "log":
         low, high = axis.get_view_interval()
-        ticks = _between(LogLocator(subs=(1.0, 2.0, 5.0), numticks=99), low, high)
-        ticks = ticks if len(ticks) > 1 else _between(MaxNLocator(3), low, high)
+        # Within less than this there may be one tick, for which LogLocator would take many others.
+        wide = high >= 5 * low
+        locator = LogLocator(subs=(1.0, 2.0, 5.0), numticks=99) if wide else MaxNLocator(3)
+        ticks = _between(locator, low, high)
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set_minor_locator(NullLocator())
 

@@ -93,6 +93,17 @@ def test_optuna_s_plots_name_the_keys_and_fit_the_page(objectives: list[str]):
     assert not {"model.dropout", "score", "'learned'"} & {*words}
 
 
+def test_an_axis_of_less_than_a_decade_has_few_numbers():
+    search = searched(["score"], "A1")
+    narrow = [
+        one._replace(values={**one.values, "optim.rate_factor": 1.7 + 0.4 * one.number})
+        for one in search.found
+    ]
+    (plot,) = search_plots.slices(search._replace(found=tuple(narrow)), "valid.bleu")
+    rates = [word for word in words_of(plot.svg) if re.fullmatch(r"[2-4](\.\d)?", word)]
+    assert 2 <= len(rates) <= 4, rates
+
+
 def test_plots_repeat():
     one, two = (search_plots.pictures(searched(["score"]), ["valid.bleu"]) for _ in range(2))
     assert one == two
