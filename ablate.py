@@ -484,11 +484,13 @@ def status(
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Nothing that a report makes is garbage before its end; a search for some takes a sixth."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 @app.command()

@@ -17,9 +17,10 @@ from experiments.scaling import SCALED
 from experiments.searched import Searched
 from experiments.searched import parse as parse_search
 from experiments.study import Trial
+from experiments.tuning import BEST
 from lit_transformer import parsing, scoring
 from lit_transformer.config import DataConfig
-from lit_transformer.config_io import digest, parse
+from lit_transformer.config_io import digest, flatten, parse
 from lit_transformer.data import corpora, translation, treebank, trees, vocab
 from lit_transformer.data.cache import CorpusError
 from lit_transformer.data.corpora import Corpus
@@ -176,17 +177,21 @@ def _of_scores(
 def _of_search(source: Unpacked, search: Searched) -> Iterator[Check]:
     """What a search was told, against the trials that the evidence has."""
     evidence = source.evidence
-    trials = {trial.digest: trial for trial in source.trials}
+    named = {(trial.arm, trial.digest): flatten(trial.config) for trial in source.trials}
+    tasks = {trial.digest: trial.config.data.task for trial in source.trials}
+    best = search.best
     for one in search.found:
-        trial = trials.get(one.digest or "")
-        directory = evidence.directories.get(one.digest or "")
-        if trial is None:
+        own = one.digest or ""
+        if own not in tasks:
             continue
-        where, task = f"search, {search.name(one)}", trial.config.data.task
-        # What a setting scales is suggested in the paper's sizes, and trained in others.
-        alike = {key: value for key, value in one.values.items() if key not in SCALED}
-        trained = {key: trial.overrides.get(key) for key in alike}
-        yield Check(f"{where}, what was suggested", alike, trained, "configuration")
+        where, task = f"search, {search.name(one)}", tasks[own]
+        arms = [search.name(one), *([f"{search.row}{BEST}"] if one is best else [])]
+        for trained in (named[arm, own] for arm in arms if (arm, own) in named):
+            # What a setting scales is suggested in the paper's sizes, and trained in others.
+            stated = {key: value for key, value in one.values.items() if key not in SCALED}
+            found = {key: trained.get(key) for key in stated}
+            yield Check(f"{where}, what was suggested", stated, found, "configuration")
+        directory = evidence.directories.get(own)
         if directory is None:
             continue
         score = f"{evidence.about.score}.{scoring.MEASURES[task]}"

@@ -36,6 +36,7 @@ def main() -> None:
     print(turns.table(head, _rows(rounds, given.devices)))
     if given.json:
         settings = {name: value for name, value in vars(given).items() if name != "json"}
+        settings["sets"] = [text for text in given.sets if not text.startswith("data.folder=")]
         turns.write_json(given.json, {**turns.machine(), "settings": settings, "rounds": rounds})
 
 

@@ -1,5 +1,6 @@
 """A setting's scale: the paper's sizes times its factors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
@@ -76,6 +77,8 @@ def scaled(key: str, entry: Given, scale: Scale) -> Given:
         return entry
     origin = f"{entry.origin} ({value} times scale.{name}={factor})"
     if name == "rate":
+        if not math.isfinite(value):
+            return entry  # `build` refuses it
         return Given(float(Fraction(str(value)) * factor), origin)  # as decimals are
     product = value * factor
     if name in ROUNDED:

@@ -1,5 +1,6 @@
 """The committed reports follow from their evidence, and a digit that is changed is found."""
 
+import bz2
 import json
 import shutil
 from pathlib import Path
@@ -35,3 +36,19 @@ def test_a_committed_report_is_verified_but_for_a_digit_that_is_changed(
     assert "valid.perplexity" in difference.where
     assert float(difference.stated) == pytest.approx(float(difference.recomputed) + 0.01)
     assert outcome.values > 100
+
+
+@pytest.mark.slow
+def test_a_suggestion_that_was_not_what_was_trained_is_found(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(RESULTS / "search-recipe-grammar", copy)
+    file = copy / "report.evidence.json.bz2"
+    evidence = json.loads(bz2.decompress(file.read_bytes()))
+    (search,) = evidence["searched"]
+    assert search["found"][4]["values"]["model.dropout"] == 0
+    search["found"][4]["values"]["model.dropout"] = 0.3
+    file.write_bytes(bz2.compress(json.dumps(evidence).encode()))
+    outcome = verification.verify(copy / "report.json", None, {}, tmp_path / "cache")
+    told = [one for one in outcome.differences if "search, t4" in one.where]
+    assert [one.where for one in told] == ["evidence, search, t4, what was suggested"]
+    assert "0.3" in told[0].stated

@@ -108,7 +108,7 @@ class Decoding:
     def translate(self, first: int, count: int, beam: int) -> list[list[int]]:
         found = in_batches(
             self.sources.ids(first, count),
-            HYPOTHESES // beam,
+            max(1, HYPOTHESES // beam),
             lambda sources, longest: self.generate(sources, longest, beam),
         )
         return [self.sources.plain(ids) for ids in found]

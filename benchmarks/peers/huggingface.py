@@ -99,7 +99,7 @@ class Decoding:
         with torch.inference_mode():
             found = in_batches(
                 self.sources.ids(first, count),
-                HYPOTHESES // beam,
+                max(1, HYPOTHESES // beam),
                 lambda sources, longest: self.generate(sources, longest, beam),
             )
         return [self.sources.plain(ids) for ids in found]

@@ -322,6 +322,14 @@ def test_a_rate_is_scaled_as_decimals_are(files: Files, written: float, scaled: 
     assert files.expand()[0].config.optim.rate_factor == scaled
 
 
+@pytest.mark.parametrize("written", [".inf", ".nan"])
+def test_a_rate_that_is_no_number_is_refused_by_its_place(files: Files, written: str) -> None:
+    files.rows(f"{{id: R, set: {{optim.rate_factor: {written}}}}}")
+    files.append("scale: {rate: 7/10}\n")
+    with pytest.raises(ConfigError, match=r"study.yaml:\d+.*optim.rate_factor"):
+        files.expand()
+
+
 @pytest.mark.parametrize(("written", "scaled"), [(0, 0), (1, 1), (10, 1), (20, 2), (60, 4)])
 def test_a_warm_up_is_rounded_but_none_is_lost(files: Files, written: int, scaled: int) -> None:
     """30 and 60 times 3/40 lie between: 1.5 and 4.5 go to the even."""
