@@ -11,7 +11,6 @@ one of two.
 import argparse
 import itertools
 import json
-import statistics
 import subprocess
 import tempfile
 from pathlib import Path
@@ -33,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rounds = measure(Path(folder), given)
     head = ("devices", "target tokens a second", "times the first")
-    print(turns.table(head, _rows(rounds, given.devices)))
+    print(turns.table(head, turns.paces(rounds, str(given.devices[0]))))
     if given.json:
         settings = {name: value for name, value in vars(given).items() if name != "json"}
         settings["sets"] = [text for text in given.sets if not text.startswith("data.folder=")]
@@ -69,18 +68,6 @@ def train(root: Path, given: argparse.Namespace, seed: int, devices: int) -> flo
     assert result["devices"] == devices
     scores: dict[str, float] = result["scores"]
     return scores["cost.target_tokens"] / scores["cost.train_seconds"]
-
-
-def _rows(rounds: list[dict[str, float]], numbers: list[int]) -> list[tuple[str, ...]]:
-    first = str(numbers[0])
-    return [
-        (
-            key,
-            f"{statistics.median(paces[key] for paces in rounds):,.0f}",
-            f"{statistics.median(paces[key] / paces[first] for paces in rounds):.2f}",
-        )
-        for key in map(str, numbers)
-    ]
 
 
 if __name__ == "__main__":

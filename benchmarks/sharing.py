@@ -11,7 +11,6 @@ share the processor's cores, to try the script.
 
 import argparse
 import os
-import statistics
 import subprocess
 import tempfile
 import time
@@ -43,7 +42,9 @@ def main() -> None:
         "settings": {name: value for name, value in vars(given).items() if name != "json"},
         "rounds": rounds,
     }
-    print(turns.table(("trials at once", "runs an hour", "times one at a time"), _rows(rounds)))
+    alone = "1" if "1" in rounds[0] else next(iter(rounds[0]))
+    head = ("trials at once", "runs an hour", "times one at a time")
+    print(turns.table(head, turns.paces(rounds, alone)))
     if given.json:
         turns.write_json(given.json, found)
 
@@ -78,19 +79,6 @@ def sweep(root: Path, given: argparse.Namespace, seed: int, count: int, at_once:
     if len(trials(root)) != before + count:
         raise SystemExit(f"ablate sweep {' '.join(words)}: not every trial has finished")
     return seed + count
-
-
-def _rows(rounds: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    first = next(iter(rounds[0]))
-    alone = "1" if "1" in rounds[0] else first
-    return [
-        (
-            at_once,
-            f"{statistics.median(paces[at_once] for paces in rounds):,.0f}",
-            f"{statistics.median(paces[at_once] / paces[alone] for paces in rounds):.2f}",
-        )
-        for at_once in sorted(rounds[0], key=int)
-    ]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import time
 import tomllib
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -212,6 +212,19 @@ def quartiles(values: Sequence[float]) -> Quartiles:
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Quartiles:
     """Of measurements of the same rounds."""
     return quartiles([a / b for a, b in zip(ours, theirs, strict=True)])
+
+
+def paces(rounds: Sequence[Mapping[str, float]], first: str) -> list[tuple[str, str, str]]:
+    """A line for each of a round's names, which are numbers: the median of what it read, and of its
+    same-round ratios to the first's."""
+    return [
+        (
+            name,
+            f"{quartiles([one[name] for one in rounds]).median:,.0f}",
+            f"{ratios([one[name] for one in rounds], [one[first] for one in rounds]).median:.2f}",
+        )
+        for name in sorted(rounds[0], key=int)
+    ]
 
 
 def model_shapes(d_model: int, d_ff: int, vocabulary: int, rows: int) -> list[tuple[int, int, int]]:
